@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the daemon shows of itself: one immutable snapshot after every run, and the events between two of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from osrd.model.cluster import Node
+from osrd.model.finding import Finding
+from osrd.model.job import Job
+from osrd.model.settings import BootWay
+
+
+class State(StrEnum):
+    """The daemon as a whole, for the Manager's State property and the STATUS line."""
+
+    STARTING = "starting"
+    READY = "ready"  # everything is published
+    DEGRADED = "degraded"  # something is not: see the findings
+    INVALID = "config-invalid"  # cluster.conf or osrd.conf is unusable; the last good state is still served
+    PINNED = "pinned"  # rolled back; held until the inputs change or somebody applies
+    STOPPING = "stopping"
+
+
+class BootState(StrEnum):
+    """How far a node is, as far as anybody told. UNKNOWN until node reports exist."""
+
+    UNKNOWN = "unknown"
+    OFF = "off"
+    DHCP = "dhcp"
+    LOADER = "loader"
+    KERNEL = "kernel"
+    INITRD = "initrd"
+    ROOT = "root"
+    UP = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node as published. ``key`` names its bus object: the node id, or ``name:NAME`` / ``line:N`` where the id is
+    missing or taken. ``root`` is the name of its ``[root]`` section ("" when none matches)."""
+
+    key: str
+    node: Node
+    line: int
+    quarantined: bool
+    way: BootWay
+    root: str = ""
+    boot_state: BootState = BootState.UNKNOWN
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootView:
+    """A shared root that nodes of the cluster use. ``path`` is "" when it is not on this host."""
+
+    name: str
+    volume: str
+    fstype: str
+    path: str
+    nodes: int
+
+
+class ServiceState(StrEnum):
+    """Whether a server that reads osrd's files was there the last time osrd had to tell it something."""
+
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    ABSENT = "not-running"
+    FAILED = "failed"
+    UNMANAGED = "unmanaged"  # reload = none
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One published set of outputs. ``when`` is seconds since the epoch; ``pinned`` marks the one rolled back to."""
+
+    number: int
+    when: float
+    reason: str
+    config_version: int
+    written: int
+    removed: int
+    current: bool = False
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the bus and osrctl show, consistent in itself."""
+
+    state: State = State.STARTING
+    in_sync: bool = False
+    generation: int = 0
+    config_version: int = 0
+    cluster_name: str = ""
+    findings: tuple[Finding, ...] = ()
+    nodes: Mapping[str, NodeView] = field(default_factory=dict, repr=False)
+    roots: tuple[RootView, ...] = ()
+    dhcp: ServiceState = ServiceState.UNKNOWN
+    nfs: ServiceState = ServiceState.UNKNOWN
+    watch_mode: str = "inotify"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """One line of a plan for people and scripts. ``diff`` is a unified diff, "" for binaries or when not asked for."""
+
+    action: str  # write, adopt, remove, forget, reload
+    target: str  # a path or a service
+    reason: str
+    node: str = ""
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """The reply to Plan(): ``digest`` is what Apply() takes."""
+
+    digest: str
+    actions: tuple[PlannedAction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotChanged:
+    before: Snapshot
+    after: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """A run ended and changed something."""
+
+    generation: int
+    written: int
+    removed: int
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDetected:
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRejected:
+    """cluster.conf or osrd.conf could not be used at all; the last good state stays."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAdded:
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobRemoved:
+    job: Job
+
+
+Event = SnapshotChanged | Reconciled | DriftDetected | ConfigRejected | JobAdded | JobChanged | JobRemoved

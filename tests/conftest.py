@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for every test: what a test needs is named, CI skips nothing, nothing is left behind."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Servers live in sbin, which is not in every user's PATH.
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here, with the reason; in CI the same is a failure."""
+    missing = [tool for mark in item.iter_markers("needs") for tool in mark.args if shutil.which(tool) is None]
+    if missing:
+        refuse(f"not installed: {', '.join(missing)}")
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        refuse("needs to be root")
+
+
+def refuse(reason: str) -> None:
+    if IN_CI:
+        pytest.fail(f"{reason}: CI must provide it")
+    pytest.skip(reason)
