@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a booting machine is told: which loader per firmware, which script for iPXE, what this host knows of files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from osrd.model.output import FileState
+from osrd.model.settings import Architecture
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """``loaders`` maps a firmware family to the TFTP name of its loader (``osr/pxelinux.0``); families without a
+    usable loader are absent. ``ipxe_script`` is what clients that already run iPXE get: a full URL."""
+
+    server: str
+    loaders: Mapping[Architecture, str]
+    ipxe_script: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSource:
+    """The text of a template and the file it came from, for error messages."""
+
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPair:
+    """A kernel and initrd (sha256 in hex, "" initrd when none) that was current for a root, newest first in lists."""
+
+    kernel: str
+    initrd: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the pure planner must know of this host: regular files that settings may refer to (absolute path to state,
+    absent paths missing), template sources by name, and the pairs each root had before."""
+
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    templates: Mapping[str, TemplateSource] = field(default_factory=dict)
+    pairs: Mapping[str, tuple[StoredPair, ...]] = field(default_factory=dict)
