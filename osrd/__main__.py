@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The osrd program: arguments in, exit status out (osrd(8))."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from osrd import __version__
+from osrd.model.errors import OsrdError
+
+DEFAULT_CONFIGURATION = "/etc/osrd/osrd.conf"
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="osrd",
+        description="Keep boot entries, DHCP, NFS exports and shared roots consistent with cluster.conf.",
+        epilog="See osrd(8) and osrd.conf(5).",
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"configuration file (default {DEFAULT_CONFIGURATION})")
+    parser.add_argument("--once", action="store_true", help="make everything true once, without a bus, and end")
+    parser.add_argument("--bus", metavar="ADDRESS", help="D-Bus address (default: the system bus)")
+    parser.add_argument("--no-bus", action="store_true", help="run without a bus")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="overrides [log] level")
+    parser.add_argument("--version", action="version", version=f"osrd {__version__}")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run osrd; what a person must mend is one line on stderr, never a traceback."""
+    arguments = _arguments().parse_args(argv)
+    from osrd.main import EXIT_FAILED, Options, run  # noqa: PLC0415 - `osrd --help` should be instant
+
+    options = Options(
+        arguments.config or DEFAULT_CONFIGURATION,
+        arguments.config is not None,
+        arguments.once,
+        arguments.bus,
+        not arguments.no_bus,
+        arguments.log_level,
+    )
+    try:
+        return run(options)
+    except OsrdError as error:
+        print(f"osrd: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

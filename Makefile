@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+.PHONY: all demo test fast-test lint bench man clean
+all: man
+
+demo:
+	@packaging/bootstrap.sh demo
+	@.venv/bin/python -m tests.end_to_end.demo
+
+test:
+	@packaging/bootstrap.sh test
+	@.venv/bin/pytest -q
+
+# What every commit must pass: a minute, no servers, no namespaces.
+fast-test:
+	@.venv/bin/pytest -q tests/unit
+
+bench:
+	@packaging/bootstrap.sh test
+	@.venv/bin/python -m bench
+
+man: man/org.opensharedroot.Osrd1.5
+
+man/org.opensharedroot.Osrd1.5: data/dbus/org.opensharedroot.Osrd1.Manager.xml data/dbus/org.opensharedroot.Osrd1.Node.xml \
+		data/dbus/org.opensharedroot.Osrd1.Job.xml packaging/bus_manual.py
+	@python3 packaging/bus_manual.py > $@.new && mv $@.new $@
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .hypothesis bench/out.json
+	find . -name __pycache__ -prune -exec rm -r {} +

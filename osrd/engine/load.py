@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the bytes of cluster.conf to the nodes that are published: load, judge, and freeze what is quarantined.
+
+Level-triggered like everything else: the file is read on every run and parsed only when its bytes changed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from osrd.model.cluster import Cluster, Node
+from osrd.model.errors import InvalidConfigError, NotFoundError
+from osrd.model.finding import Finding, Place, Severity
+from osrd.observe.inputs import read_input
+from osrd.parse.clusterconf import LIMIT, nodes_by_source, parse_cluster, parse_node
+from osrd.parse.validation import Validator, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """cluster.conf as far as it can be used. ``cluster`` is None when it never could; ``rejected`` holds the one
+    finding that says why the bytes on the disk are not the ones in use."""
+
+    cluster: Cluster | None = None
+    verdict: Verdict = field(default_factory=lambda: Verdict((), frozenset()))
+    digest: str = ""
+    rejected: tuple[Finding, ...] = ()
+
+
+class ClusterLoader:
+    """Remembers the last usable cluster, so that a broken edit changes nothing but the findings."""
+
+    def __init__(self) -> None:
+        self._validator = Validator()
+        self._good = Loaded()
+        self._refused_digest = ""
+        self._refusal: tuple[Finding, ...] = ()
+
+    def load(self, path: str) -> Loaded:
+        try:
+            read = read_input(path, LIMIT)
+        except (NotFoundError, InvalidConfigError) as error:
+            return self._refuse("", _unreadable(path, error))
+        if self._good.cluster is not None and read.digest == self._good.digest and self._good.cluster.file == path:
+            self._refused_digest = ""
+            return self._good
+        if read.digest == self._refused_digest:
+            return self._refuse(read.digest, self._refusal)
+        known = nodes_by_source(self._good.cluster) if self._good.cluster else {}
+        try:
+            cluster = parse_cluster(read.data, path, known)
+        except InvalidConfigError as error:
+            return self._refuse(read.digest, (_malformed(path, error),))
+        self._refused_digest = ""
+        self._good = Loaded(cluster, self._validator.judge(cluster), read.digest)
+        return self._good
+
+    def _refuse(self, digest: str, findings: tuple[Finding, ...]) -> Loaded:
+        self._refused_digest, self._refusal = digest, findings
+        return Loaded(self._good.cluster, self._good.verdict, self._good.digest, findings)
+
+
+def _unreadable(path: str, error: NotFoundError | InvalidConfigError) -> tuple[Finding, ...]:
+    missing = isinstance(error, NotFoundError)
+    return (
+        Finding(
+            "no-cluster-conf" if missing else "unreadable-cluster-conf",
+            Severity.ERROR,
+            error.message,
+            "create it (cluster.conf(5), or the example in osrd.conf(5)); it is picked up at once"
+            if missing
+            else "make it a readable regular file",
+            Place(path),
+        ),
+    )
+
+
+def _malformed(path: str, error: InvalidConfigError) -> Finding:
+    prefix, _, rest = error.message.partition(": ")
+    line = prefix.rpartition(":")[2]
+    return Finding(
+        "malformed-cluster-conf",
+        Severity.ERROR,
+        rest or error.message,
+        error.fix or "correct the line; until then the last good configuration stays in use",
+        Place(path, int(line) if line.isdigit() else 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Publishable:
+    """``nodes`` in file order: valid ones as they are, quarantined ones as they were last published.
+
+    ``frozen`` names the latter; ``good`` maps each valid node's name to its source, for the next freeze.
+    """
+
+    nodes: tuple[Node, ...]
+    frozen: frozenset[str]
+    good: Mapping[str, bytes]
+
+
+class Freezer:
+    """Replaces quarantined nodes by their last good value (DESIGN 2, quarantined node)."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[bytes, Node] = {}
+
+    def publishable(self, loaded: Loaded, last_good: Mapping[str, bytes]) -> Publishable:
+        """``last_good`` is what was published: node name to source.
+
+        A frozen value never wins against a valid node: when a quarantined node's former MAC, address, id or name
+        now belongs to a valid one, the former is dropped, since two entries for one machine are worse than none.
+        """
+        cluster = loaded.cluster
+        if cluster is None:
+            return Publishable((), frozenset(), {})
+        quarantined = loaded.verdict.quarantined
+        if not quarantined:
+            self._parsed.clear()
+            return Publishable(cluster.nodes, frozenset(), {node.name: node.source for node in cluster.nodes})
+        valid = [node for index, node in enumerate(cluster.nodes) if index not in quarantined]
+        good = {node.name: node.source for node in valid}
+        names = {cluster.nodes[index].name for index in sorted(quarantined)}
+        wanted = {source for name in names if name not in good and (source := last_good.get(name))}
+        self._parsed = {source: self._parsed.get(source) or parse_node(source, cluster.type) for source in wanted}
+        frozen = _without_conflicts(self._parsed.values(), valid)
+        return Publishable((*valid, *frozen), frozenset(node.name for node in frozen), good)
+
+
+def _claims(node: Node) -> set[str]:
+    """Everything of a node that only one machine can have."""
+    claims = {f"name {node.name}", f"id {node.nodeid}"}
+    claims.update(f"mac {nic.mac}" for nic in node.nics if nic.mac)
+    claims.update(f"ip {nic.address}" for nic in node.nics if nic.address)
+    return claims
+
+
+def _without_conflicts(candidates: Iterable[Node], valid: list[Node]) -> list[Node]:
+    ordered = sorted(candidates, key=lambda node: (node.nodeid or 0, node.name))
+    if not ordered:
+        return []
+    taken: set[str] = set()
+    for node in valid:
+        taken |= _claims(node)
+    kept = []
+    for node in ordered:
+        claims = _claims(node)
+        if not claims & taken:
+            taken |= claims
+            kept.append(node)
+    return kept

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The composition root: builds everything, owns the order of start and stop (osrd(8))."""
+
+import asyncio
+import gc
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from osrd import __version__
+from osrd.apply.lock import exclusive
+from osrd.engine.api import Reload
+from osrd.engine.journal import MessageId, log_event, set_up_logging
+from osrd.engine.notify import Heartbeat, Notifier
+from osrd.engine.pipeline import Pipeline, Run, Scope
+from osrd.engine.reconciler import Reconciler
+from osrd.model.errors import OsrdError
+from osrd.model.finding import Severity
+from osrd.model.view import Event, Snapshot, SnapshotChanged, State
+from osrd.observe.configuration import read_settings
+from osrd.watch.debounce import Debounce
+from osrd.watch.start import start_watcher
+
+if TYPE_CHECKING:
+    from osrd.bus.service import BusService
+
+logger = logging.getLogger(__name__)
+
+#: Seconds without a sign of life from a run after which the watchdog is no longer fed.
+_STUCK = 300.0
+#: Exit statuses of ``--once`` and of the daemon (osrd(8)).
+EXIT_DEGRADED = 1
+EXIT_FAILED = 2
+EXIT_BUS_LOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. ``required``: osrd.conf was named, so that it must exist; ``bus`` of None: the system bus."""
+
+    configuration: str
+    required: bool
+    once: bool
+    bus: str | None
+    use_bus: bool
+    log_level: str | None
+
+
+def run(options: Options) -> int:
+    """Be osrd until told to stop; the exit status. Raises OsrdError for what a person must mend before starting."""
+    settings, _ = read_settings(options.configuration, required=options.required)
+    set_up_logging(options.log_level or settings.log_level)
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(settings.paths.runtime))
+        if options.once:
+            return _once(options)
+        return asyncio.run(_serve(options))
+
+
+def _once(options: Options) -> int:
+    """One full run without a bus: for early boot, for scripts, and for a look at what osrd would serve."""
+    pipeline = Pipeline(options.configuration, required=options.required)
+    try:
+        done = pipeline.run(Scope(), "osrd --once")
+    finally:
+        pipeline.close()
+    for finding in done.snapshot.findings:
+        logger.log(_LEVELS[finding.severity], "%s", finding)
+    written, removed = (done.result.written, done.result.removed) if done.result else (0, 0)
+    logger.info(
+        "%s: generation %d, %d files written, %d removed",
+        done.snapshot.state,
+        done.snapshot.generation,
+        written,
+        removed,
+    )
+    return EXIT_DEGRADED if done.snapshot.state in (State.DEGRADED, State.INVALID) else 0
+
+
+_LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
+
+
+async def _serve(options: Options) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+    try:
+        pipeline = await loop.run_in_executor(
+            writer, partial(Pipeline, options.configuration, required=options.required)
+        )
+    except OsrdError:
+        writer.shutdown()
+        raise
+    engine = Reconciler(pipeline, writer, loop)
+    daemon = _Daemon(engine, pipeline, loop)
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    return await daemon.serve(options, stop)
+
+
+class _Daemon:
+    """What runs around the engine: watcher, service manager, bus."""
+
+    def __init__(self, engine: Reconciler, pipeline: Pipeline, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._notifier = Notifier()
+        self._first_run = asyncio.Event()
+        self._reloading: int | None = None
+        watch = pipeline.settings.watch
+        self._debounce = Debounce(watch.quiet, watch.limit, loop, engine.wake)
+        self._watcher = start_watcher(watch, self._debounce.hint, loop, engine.report)
+        self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
+        engine.after_run = self._after_run
+        engine.subscribe(self._heard)
+
+    def reload(self) -> None:
+        """SIGHUP: osrd.conf again. The service manager hears of both ends of it."""
+        self._notifier.reloading()
+        try:
+            self._reloading = self._engine.submit(Reload(), owner=0).number
+        except OsrdError as error:
+            logger.warning("%s", error)
+            self._notifier.ready(status_line(self._engine.snapshot))
+
+    async def serve(self, options: Options, stop: asyncio.Event) -> int:
+        work = asyncio.create_task(self._engine.work(), name="engine")
+        tasks: list[asyncio.Task[object]] = [work, asyncio.create_task(stop.wait(), name="stop")]
+        leave = asyncio.create_task(self._first_run.wait(), name="first run")
+        await asyncio.wait([work, leave, tasks[1]], return_when=asyncio.FIRST_COMPLETED)
+        leave.cancel()
+        status = 0
+        bus: BusService | None = None
+        try:
+            if options.use_bus and not stop.is_set() and not work.done():
+                from osrd.bus.service import open_service  # noqa: PLC0415 - osrd --once needs no bus
+
+                bus = await open_service(self._engine, options.bus)
+                tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
+            self._announce()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            status = self._why(done)
+        finally:
+            await self._leave(bus, tasks)
+        return status
+
+    def _announce(self) -> None:
+        gc.collect()
+        gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
+        self._heartbeat.start()
+        self._notifier.ready(status_line(self._engine.snapshot))
+        log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")
+
+    def _why(self, done: "set[asyncio.Task[object]]") -> int:
+        """The exit status, from the task that ended first; a crashed engine raises here."""
+        status = 0
+        for task in done:
+            result = task.result()
+            if task.get_name() == "bus":
+                logger.error("%s", result)
+                status = EXIT_BUS_LOST
+        return status
+
+    async def _leave(self, bus: "BusService | None", tasks: "list[asyncio.Task[object]]") -> None:
+        self._notifier.stopping()
+        self._heartbeat.stop()
+        self._watcher.close()
+        self._debounce.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._engine.stop()
+        if bus is not None:
+            await bus.stop()
+        log_event(logger, MessageId.STOPPED, "osrd stopped; everything published stays as it is")
+
+    def _after_run(self, run: Run) -> None:
+        self._watcher.sync(run.watched)
+        if self._watcher.mode != self._engine.snapshot.watch_mode:
+            self._engine.watching(self._watcher.mode)
+        self._first_run.set()
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, SnapshotChanged) and self._first_run.is_set():
+            self._notifier.status(status_line(event.after))
+        if self._reloading is not None and all(
+            job.state.ended for job in self._engine.jobs if job.number == self._reloading
+        ):
+            self._reloading = None
+            self._notifier.ready(status_line(self._engine.snapshot))
+
+    def _alive(self) -> bool:
+        since = self._engine.busy_since
+        return since is None or self._loop.time() - since < _STUCK
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """One line for `systemctl status`: what is served, and what is wrong."""
+    quarantined = sum(view.quarantined for view in snapshot.nodes.values())
+    parts = [f"{snapshot.state}: {len(snapshot.nodes)} nodes"]
+    if snapshot.cluster_name:
+        parts[0] += f" of {snapshot.cluster_name}"
+    if quarantined:
+        parts.append(f"{quarantined} quarantined")
+    parts.append(f"generation {snapshot.generation}")
+    errors = sum(finding.severity is Severity.ERROR for finding in snapshot.findings)
+    if errors:
+        parts.append(f"{errors} errors, see osrctl status")
+    return ", ".join(parts)
