@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""osrctl: the command, its global options, and the border where errors become text and exit statuses."""
+
+import io
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from osrd import __version__
+from osrd.cli.commands_check import check
+from osrd.cli.commands_edit import node
+from osrd.cli.commands_monitor import monitor
+from osrd.cli.commands_nodes import nodes, show
+from osrd.cli.commands_plan import apply, plan, reconcile, reload, rollback, verify
+from osrd.cli.commands_status import cancel, generations, jobs, status
+from osrd.cli.completion import PROGRAM, completion
+from osrd.cli.exits import Exit, status_of
+from osrd.cli.output import colour_rule
+from osrd.cli.session import Session, json_option
+from osrd.cli.text import jsonable, safe
+from osrd.model.errors import OsrdError
+
+
+class Border(click.Group):
+    """The one place where errors are caught. Commands return their exit status and raise everything else."""
+
+    def invoke(self, ctx: click.Context) -> None:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except OsrdError as error:
+            result = _report(ctx, error)
+        except BrokenPipeError:
+            _discard_output()
+            result = Exit.BROKEN_PIPE
+        except (KeyboardInterrupt, EOFError, click.Abort):
+            result = Exit.INTERRUPTED
+        except UnicodeEncodeError as error:
+            # Strings of the bus are UTF-8; a shell can pass any bytes.
+            raise click.UsageError(f"{safe(error.object)!r} is not UTF-8") from error
+        ctx.exit(int(result or Exit.OK))
+
+
+def _report(ctx: click.Context, error: OsrdError) -> Exit:
+    """Print ``error`` on standard error, as JSON when JSON was asked for."""
+    name, status = status_of(error)
+    if ctx.ensure_object(Session).json:
+        answer: dict[str, Any] = {"name": name, "message": error.message, "fix": error.fix, "exit": int(status)}
+        click.echo(json.dumps({"error": jsonable(answer)}), err=True)
+        return status
+    click.echo(f"{PROGRAM}: {click.style('error', fg='red')}: {safe(error.message)}", err=True)
+    if error.fix:
+        click.echo(f"    {click.style('fix', bold=True)}: {safe(error.fix)}", err=True)
+    return status
+
+
+def _discard_output() -> None:
+    """Let Python's flush at exit meet /dev/null, not the pipe that nobody reads (docs.python.org, signal)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=Border, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--bus", metavar="ADDRESS", help="The bus that osrd is on, when it is not the system bus.")
+@click.option("--no-color", is_flag=True, help="No colours, on a terminal either (like NO_COLOR in the environment).")
+@json_option
+@click.version_option(__version__, prog_name=PROGRAM)
+@click.pass_context
+def osrctl(ctx: click.Context, bus: str | None, no_color: bool) -> None:
+    """See and steer osrd, the Open Sharedroot daemon."""
+    ctx.color = colour_rule(no_color)
+    session = ctx.ensure_object(Session)
+    session.address = bus
+    # A name in another encoding than the terminal's must not end in UnicodeEncodeError.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+for _command in (
+    status,
+    nodes,
+    show,
+    node,
+    plan,
+    apply,
+    reconcile,
+    verify,
+    generations,
+    rollback,
+    reload,
+    jobs,
+    cancel,
+    monitor,
+    check,
+    completion,
+):
+    osrctl.add_command(_command)
+
+
+def main() -> None:
+    """The console script."""
+    osrctl(prog_name=PROGRAM, complete_var="_OSRCTL_COMPLETE")
+
+
+if __name__ == "__main__":
+    main()
