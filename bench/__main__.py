@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make bench`: what osrd costs at 100, 1,000 and 10,000 nodes, against a floor in the same run (DESIGN 10).
+
+Prints a table and writes bench/out.json. CPU seconds and ratios are the figures to compare; the machine is noisy.
+`python -m bench [NODES...]` measures other sizes.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import bus, traced, world
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_TRACED = "trace=file,desc"
+
+
+def _python(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
+
+
+def _output(argv: list[str]) -> str:
+    return subprocess.run(argv, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def measure(nodes: int) -> dict[str, Any]:
+    """Everything about one cluster size."""
+    with tempfile.TemporaryDirectory(prefix="osrd-bench-") as name:
+        directory = Path(name)
+        place = directory / "measured"
+        place.mkdir()
+        world.make(place, nodes)
+        run: dict[str, Any] = {"nodes": nodes, **json.loads(_output(_python("bench.measure", str(place), str(nodes))))}
+        cluster_conf = (place / "cluster.conf").read_bytes()
+        floors = [
+            float(_output(_python("bench.floor", str(place / "tftp"), str(directory / f"f{i}")))) for i in (1, 2)
+        ]
+        run["first_publish"]["floor_cpu_s"] = floor = min(floors)
+        run["first_publish"]["floor_ratio"] = round(run["first_publish"]["cpu_s"] / floor, 2)
+        shutil.rmtree(place)
+        place.mkdir()
+        world.make(place, nodes)
+        log = directory / "trace"
+        argv = ["strace", "-f", "-y", "-qq", "-e", _TRACED, "-o", str(log)]
+        _output([*argv, *_python("bench.measure", str(place), str(nodes))])
+        trace = log.read_text(errors="replace")
+        run["noop"]["writes"] = traced.phase(trace, "noop").writes
+        edited = traced.phase(trace, "edit")
+        run["one_edit"]["files"] = sorted(Path(file).name for file in edited.files)
+        run["one_edit"]["files_written"] = len([file for file in edited.files if "/state/" not in file])
+    listing = bus.measure(cluster_conf)
+    run["daemon_rss_mib"] = listing.pop("rss_mib")
+    run["bus_list"] = listing
+    return run
+
+
+def table(runs: list[dict[str, Any]]) -> Table:
+    rows = {
+        "load, CPU s": lambda run: run["load"]["cpu_s"],
+        "first publish, CPU s": lambda run: run["first_publish"]["cpu_s"],
+        "first publish, wall s": lambda run: run["first_publish"]["wall_s"],
+        "first publish / floor": lambda run: run["first_publish"]["floor_ratio"],
+        "nothing changed, CPU s": lambda run: run["noop"]["cpu_s"],
+        "nothing changed, writes": lambda run: run["noop"]["writes"],
+        "one edit, wall s": lambda run: run["one_edit"]["wall_s"],
+        "one edit, CPU s": lambda run: run["one_edit"]["cpu_s"],
+        "one edit besides load, CPU s": lambda run: run["one_edit"]["besides_load_cpu_s"],
+        "one edit, files written": lambda run: run["one_edit"]["files_written"],
+        "ListNodes, CPU s": lambda run: run["bus_list"]["cpu_s"],
+        "ListNodes, wall s": lambda run: run["bus_list"]["wall_s"],
+        "GetManagedObjects, wall s": lambda run: run["bus_list"]["managed_objects_wall_s"],
+        "longest block, ms": lambda run: run["bus_list"]["max_block_ms"],
+        "pipeline, MiB": lambda run: run["rss_mib"],
+        "daemon with bus, MiB": lambda run: run["daemon_rss_mib"],
+    }
+    shown = Table("", *[f"{run['nodes']:,} nodes" for run in runs])
+    for title, value in rows.items():
+        shown.add_row(title, *[str(value(run)) for run in runs])
+    return shown
+
+
+def main() -> None:
+    sizes = [int(argument) for argument in sys.argv[1:]] or [100, 1000, 10000]
+    runs = [measure(nodes) for nodes in sizes]
+    (REPOSITORY / "bench/out.json").write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+    Console(width=110).print(table(runs))
+
+
+if __name__ == "__main__":
+    main()
