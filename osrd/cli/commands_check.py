@@ -18,9 +18,6 @@ from osrd.model.finding import Finding, Severity, worst
 if TYPE_CHECKING:
     from osrd.model.cluster import Cluster
 
-#: Bytes of a cluster.conf that are read at most: 10,000 nodes take 6 MB.
-LIMIT = 32 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
@@ -64,9 +61,10 @@ def check(session: Session, file: str, schema: bool) -> Exit:
 
 def _judge(file: str, schema: bool) -> _Judgement:
     from osrd.parse.clusterconf import parse_cluster
+    from osrd.parse.elements import MAX_SIZE
     from osrd.parse.validation import Validator
 
-    data = _read(file)
+    data = _read(file, MAX_SIZE)
     name = "<stdin>" if file == "-" else file
     cluster: Cluster = parse_cluster(data, name)
     verdict = Validator().judge(cluster)
@@ -79,15 +77,15 @@ def _judge(file: str, schema: bool) -> _Judgement:
     return _Judgement(name, len(cluster.nodes), tuple(found), quarantined)
 
 
-def _read(file: str) -> bytes:
-    """All of FILE, which may be a pipe. Raises InvalidConfigError."""
+def _read(file: str, limit: int) -> bytes:
+    """All of FILE, which may be a pipe or a device. Raises InvalidConfigError, for more than ``limit`` bytes too."""
     try:
         with click.open_file(file, "rb") as stream:
-            data = stream.read(LIMIT + 1)
+            data = stream.read(limit + 1)
     except OSError as error:
         raise InvalidConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    if len(data) > LIMIT:
-        raise InvalidConfigError(f"{file}: is longer than {LIMIT} bytes", "check that this is a cluster.conf")
+    if len(data) > limit:
+        raise InvalidConfigError(f"{file}: is longer than {limit} bytes", "check that this is a cluster.conf")
     assert isinstance(data, bytes)
     return data
 

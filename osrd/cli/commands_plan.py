@@ -109,7 +109,7 @@ def apply(session: Session, digest: str | None, yes: bool) -> Exit:
     if job:
         return show_job(session, job)
     if session.json:
-        emit_json({"job": None, "state": "done", "result": {}})
+        emit_json(job_object({"Path": None, "Kind": "apply", "State": "done", "Message": "nothing to do"}))
     return Exit.OK
 
 
