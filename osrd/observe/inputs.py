@@ -28,16 +28,17 @@ def read_input(path: str, limit: int) -> InputFile:
         raise NotFoundError(f"{path}: there is no such file") from None
     except OSError as error:
         raise InvalidConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb", buffering=0):
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidConfigError(f"{path}: is not a regular file")
         if status.st_size > limit:
             raise InvalidConfigError(f"{path}: has {status.st_size} bytes; at most {limit} are read")
-        try:
-            data = _read_all(descriptor, limit)
-        except OSError as error:
-            raise InvalidConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        data = _read_all(descriptor, limit)
+    except OSError as error:
+        raise InvalidConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise InvalidConfigError(f"{path}: is longer than {limit} bytes")
     return InputFile(data, sha256(data).hexdigest())
