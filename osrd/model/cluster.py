@@ -6,11 +6,32 @@ pure function of its own text and stays equal, even identical, when the file gro
 turns them into lines of the file.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from osrd.model.finding import Place
 
 Attributes = tuple[tuple[str, str], ...]
+
+
+class OddityKind(StrEnum):
+    """What is odd about a piece of markup."""
+
+    ELEMENT = "unknown-element"
+    ATTRIBUTE = "unknown-attribute"
+    REPEATED = "repeated-element"
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Markup that osrd does not use. ``attribute`` is "" for elements; ``hint`` is the known name nearest to it."""
+
+    kind: OddityKind
+    element: str
+    attribute: str = ""
+    hint: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,8 @@ class Nic:
 class RootVolume:
     """``<rootvolume>`` with the ``nfs:host:/export:opts`` spellings already taken apart.
 
-    ``server`` is "" for local and cluster file systems; ``path`` is the export or the device.
+    ``name`` is as written; ``server`` is "" for local and cluster file systems, an IPv6 address keeps its brackets so
+    that ``server:path`` can be mounted; ``path`` is the export or the device.
     """
 
     name: str
@@ -67,6 +89,11 @@ class RootVolume:
     @property
     def is_nfs(self) -> bool:
         return self.fstype in ("nfs", "nfs3", "nfs4")
+
+    @property
+    def host(self) -> str:
+        """The server without the brackets of an IPv6 address."""
+        return self.server.removeprefix("[").removesuffix("]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +155,8 @@ class FenceMethod:
 class Node:
     """One ``<clusternode>``. ``nodeid`` is None when the attribute is absent or no decimal number 1..9999.
 
-    ``source`` is the element's own text, the identity of the value: two nodes with equal source are equal.
+    ``source`` is the element's own text in UTF-8, the identity of the value: two nodes with equal source are equal.
+    ``com_info`` is False when the node has no such element, that is when Open Sharedroot does not boot it.
     """
 
     name: str
@@ -145,6 +173,8 @@ class Node:
     fence: tuple[FenceMethod, ...] = ()
     extra: Attributes = ()
     source: bytes = field(default=b"", repr=False)
+    com_info: bool = True
+    oddities: tuple[Oddity, ...] = ()
 
     @property
     def boot_nics(self) -> tuple[Nic, ...]:
@@ -166,11 +196,14 @@ class FailoverDomain:
     members: tuple[tuple[str, int | None], ...] = ()
     extra: Attributes = ()
     line: int = 0
+    #: the line of the file of each member
+    member_lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The whole file. ``lines[i]`` is the line in ``file`` of the start tag of ``nodes[i]``."""
+    """The whole file. ``lines[i]`` is the line in ``file`` of the start tag of ``nodes[i]``. ``leading_space`` tells
+    of white space before the XML declaration, which XML forbids and the wiki page's example has."""
 
     file: str
     name: str
@@ -182,6 +215,9 @@ class Cluster:
     failoverdomains: tuple[FailoverDomain, ...] = ()
     extra: Attributes = ()
     line: int = 0
+    oddities: tuple[Oddity, ...] = ()
+    leading_space: bool = False
+    config_version_text: str = ""
 
     def place(self, index: int, line: int = 0) -> Place:
         """The place in the file of the line ``line`` (relative) of ``nodes[index]``."""
@@ -196,3 +232,24 @@ class Cluster:
             if node.name == key:
                 return node
         return None
+
+
+def node_keys(cluster: Cluster) -> tuple[str, ...]:
+    """A key per node, unique in the cluster: its id in decimal if that is valid and unique, else ``name:NAME`` if the
+    name is there and unique, else ``line:N`` (or ``line:N.I`` with its index, when nodes share a line)."""
+    nodes = cluster.nodes
+    ids = Counter(node.nodeid for node in nodes)
+    if len(ids) == len(nodes) and None not in ids:
+        return tuple([str(node.nodeid) for node in nodes])
+    names = Counter(node.name for node in nodes)
+    lines = Counter(cluster.lines)
+    keys = []
+    for index, node in enumerate(nodes):
+        line = cluster.lines[index]
+        if node.nodeid is not None and ids[node.nodeid] == 1:
+            keys.append(str(node.nodeid))
+        elif node.name and names[node.name] == 1:
+            keys.append(f"name:{node.name}")
+        else:
+            keys.append(f"line:{line}" if lines[line] == 1 else f"line:{line}.{index}")
+    return tuple(keys)
