@@ -36,8 +36,8 @@ def _header(cluster: Cluster) -> list[Finding]:
         code = "invalid-config-version" if text else "missing-config-version"
         message = f"the config_version {shown(text)} is no number" if text else "the cluster has no config_version"
         fix = "set config_version to a decimal number from 1 and raise it with every change"
-        where = {"attribute": "config_version", "value": text}
-        findings.append(Finding(code, Severity.ERROR, message, fix, place, **where))
+        found = Finding(code, Severity.ERROR, message, fix, place, attribute="config_version", value=text)
+        findings.append(found)
     if not cluster.nodes:
         message, fix = "the cluster has no nodes", "add a <clusternode> to <clusternodes>"
         findings.append(Finding("no-nodes", Severity.WARNING, message, fix, place))
@@ -73,12 +73,18 @@ def _servers(cluster: Cluster, facts: Sequence[Facts]) -> list[Finding]:
             f"{title(cluster, index)}{more} have their root on {shown(server)}, "
             f"{ranking[0][1]} nodes on {shown(ranking[0][0])}"
         )
-        fix = "correct the rootvolume if that is not meant"
-        place = cluster.place(index, root.line if root else 0)
-        more_places = {"attribute": "rootvolume", "value": server, "other": ranking[0][0]}
-        other = cluster.place(servers.index(ranking[0][0]))
-        code = "different-root-server"
-        findings.append(Finding(code, Severity.INFO, message, fix, place, **more_places, other_place=other))
+        finding = Finding(
+            "different-root-server",
+            Severity.INFO,
+            message,
+            "correct the rootvolume if that is not meant",
+            cluster.place(index, root.line if root else 0),
+            attribute="rootvolume",
+            value=server,
+            other=ranking[0][0],
+            other_place=cluster.place(servers.index(ranking[0][0])),
+        )
+        findings.append(finding)
     return findings
 
 
@@ -90,9 +96,18 @@ def _fencing(cluster: Cluster, facts: Sequence[Facts]) -> list[Finding]:
         if device.name in names:
             message = f"there are two fence devices with the name {shown(device.name)}"
             place, other = at(cluster, device.line), at(cluster, names[device.name])
-            where = {"attribute": "name", "value": device.name, "other": device.name}
-            code, fix = "duplicate-fence-device", "rename one of them"
-            findings.append(Finding(code, Severity.WARNING, message, fix, place, **where, other_place=other))
+            finding = Finding(
+                "duplicate-fence-device",
+                Severity.WARNING,
+                message,
+                "rename one of them",
+                place,
+                attribute="name",
+                value=device.name,
+                other=device.name,
+                other_place=other,
+            )
+            findings.append(finding)
         names.setdefault(device.name, device.line)
     unfenced = [index for index, fact in enumerate(facts) if not fact.devices]
     if unfenced:
@@ -118,7 +133,7 @@ def _domains(cluster: Cluster) -> list[Finding]:
             if member not in known:
                 message = f"the failover domain {shown(domain.name)} lists {shown(member)}, which is no node"
                 place = at(cluster, line)
-                where = {"attribute": "name", "value": member, "other": domain.name}
                 code, fix = "unknown-failover-node", "correct the name or remove the failoverdomainnode"
-                findings.append(Finding(code, Severity.WARNING, message, fix, place, **where))
+                found = Finding(code, Severity.WARNING, message, fix, place, attribute="name", value=member)
+                findings.append(found)
     return findings

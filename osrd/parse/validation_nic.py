@@ -77,8 +77,10 @@ def _ipv4(text: str) -> IPv4Address | None:
         return None
 
 
-def _wrong(code: str, nic: Nic, attribute: str, value: str, what: str, fix: str) -> Draft:
-    message = f"the {attribute} {shown(value)} of {called(nic)} of {{node}} {what}"
+def _wrong(code: str, nic: Nic, what: tuple[str, str], problem: str, fix: str) -> Draft:
+    """An error about ``what``, an attribute and its value."""
+    attribute, value = what
+    message = f"the {attribute} {shown(value)} of {called(nic)} of {{node}} {problem}"
     return Draft(Severity.ERROR, code, message, fix, nic.line, attribute, value)
 
 
@@ -87,10 +89,10 @@ def _name(nic: Nic) -> list[Draft]:
         message = "a network interface of {node} has no name"
         return [Draft(Severity.ERROR, "missing-nic-name", message, 'add name="eth0" or such', nic.line, "name")]
     if not _NAME.fullmatch(nic.name):
-        return [_wrong("invalid-nic-name", nic, "name", nic.name, "is no interface name", _NAME_RULE)]
+        return [_wrong("invalid-nic-name", nic, ("name", nic.name), "is no interface name", _NAME_RULE)]
     if nic.vlan and not 1 <= int(nic.vlan) <= 4094:
         fix = f'use a VLAN id from 1 to 4094 after the last "." of {nic.name}'
-        return [_wrong("invalid-vlan", nic, "name", nic.name, "has no valid VLAN id", fix)]
+        return [_wrong("invalid-vlan", nic, ("name", nic.name), "has no valid VLAN id", fix)]
     return []
 
 
@@ -99,17 +101,16 @@ def _mac(nic: Nic) -> list[Draft]:
         return []
     if not nic.mac:
         fix = "write six octets in hexadecimal, as in 00:16:3e:01:02:03"
-        return [_wrong("invalid-mac", nic, "mac", nic.mac_text, "is no hardware address", fix)]
+        return [_wrong("invalid-mac", nic, ("mac", nic.mac_text), "is no hardware address", fix)]
     if is_unicast(nic.mac):
         return []
     if set(nic.mac) <= {"0", ":"}:
-        return [_wrong("zero-mac", nic, "mac", nic.mac_text, "is all zeros", "use the address of the network card")]
+        return [_wrong("zero-mac", nic, ("mac", nic.mac_text), "is all zeros", "use the address of the network card")]
     return [
         _wrong(
             "multicast-mac",
             nic,
-            "mac",
-            nic.mac_text,
+            ("mac", nic.mac_text),
             "is a group address (the lowest bit of its first octet is set), which no card has",
             "use the address of the network card",
         )
@@ -121,7 +122,7 @@ def _links(nic: Nic, names: set[str]) -> list[Draft]:
     if nic.master and (nic.master not in names or nic.master == nic.name):
         what = "is no other network interface of this node"
         fix = f"add <eth name={shown(nic.master)} .../> to {{node}} or correct the master"
-        drafts.append(_wrong("unknown-master", nic, "master", nic.master, what, fix))
+        drafts.append(_wrong("unknown-master", nic, ("master", nic.master), what, fix))
     if nic.slave and not nic.master:
         message = f"{called(nic)} of {{node}} is a slave without master"
         fix = 'add master="bond0" or such, or remove slave'
@@ -138,10 +139,10 @@ def _address(nic: Nic) -> list[Draft]:
     address = host_address(nic.address)
     if nic.address and not address:
         fix = 'write an IPv4 address such as 192.168.1.10, or "dhcp"'
-        drafts.append(_wrong("invalid-ip", nic, "ip", nic.ip, "is no address that an interface can have", fix))
+        drafts.append(_wrong("invalid-ip", nic, ("ip", nic.ip), "is no address that an interface can have", fix))
     mask = netmask(nic.mask)
     if nic.mask and not mask:
-        drafts.append(_wrong("invalid-mask", nic, "mask", nic.mask, "is no netmask", _mask_fix(nic.mask)))
+        drafts.append(_wrong("invalid-mask", nic, ("mask", nic.mask), "is no netmask", _mask_fix(nic.mask)))
     if nic.address and not nic.mask:
         message = f"{called(nic)} of {{node}} has a fixed address but no mask"
         fix = 'add mask="255.255.255.0" or what the network has'
@@ -149,10 +150,10 @@ def _address(nic: Nic) -> list[Draft]:
     gateway = host_address(nic.gateway)
     if nic.gateway and not gateway:
         what = "is no address that a router can have"
-        drafts.append(_wrong("invalid-gateway", nic, "gateway", nic.gateway, what, "write an IPv4 address"))
+        drafts.append(_wrong("invalid-gateway", nic, ("gateway", nic.gateway), what, "write an IPv4 address"))
     if address and gateway and address == gateway:
         fix = "set the router's address, or remove the gateway"
-        drafts.append(_wrong("gateway-is-own-ip", nic, "gateway", nic.gateway, "is its own address", fix))
+        drafts.append(_wrong("gateway-is-own-ip", nic, ("gateway", nic.gateway), "is its own address", fix))
     if address and mask:
         drafts += _in_network(nic, address, mask, gateway)
     return drafts
@@ -166,16 +167,16 @@ def _in_network(nic: Nic, address: IPv4Address, mask: IPv4Address, gateway: IPv4
     special = {0: "network", host_bits: "broadcast"}
     if kind := special.get(int(address) & host_bits):
         fix = f"use an address between the first and the last of {_network(address, mask)}"
-        drafts.append(_wrong(f"{kind}-address", nic, "ip", nic.ip, f"is the {kind} address of its subnet", fix))
+        drafts.append(_wrong(f"{kind}-address", nic, ("ip", nic.ip), f"is the {kind} address of its subnet", fix))
     if gateway is None:
         return drafts
     if int(gateway) & bits != int(address) & bits:
         fix = f"use a gateway in {_network(address, mask)} or correct the mask"
         what = f"is outside of its subnet {_network(address, mask)}"
-        drafts.append(_wrong("gateway-outside-subnet", nic, "gateway", nic.gateway, what, fix))
+        drafts.append(_wrong("gateway-outside-subnet", nic, ("gateway", nic.gateway), what, fix))
     elif kind := special.get(int(gateway) & host_bits):
         what = f"is the {kind} address of its subnet"
-        drafts.append(_wrong("invalid-gateway", nic, "gateway", nic.gateway, what, "set the router's address"))
+        drafts.append(_wrong("invalid-gateway", nic, ("gateway", nic.gateway), what, "set the router's address"))
     return drafts
 
 

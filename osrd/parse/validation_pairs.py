@@ -92,17 +92,14 @@ def _duplicate(cluster: Cluster, attribute: str, claim: Claim, other: Claim, mor
     mine, its = title(cluster, claim.index), title(cluster, other.index)
     place, other_place = cluster.place(claim.index, claim.line), cluster.place(other.index, other.line)
     also = f" and {more} more nodes" if more > 1 else " and 1 more node" if more else ""
-    message = (
-        f"{mine} (line {place.line}) and {its} (line {other_place.line}){also} have the same {claim.what.split(' of ')[0]}"
-        f" {claim.text}"
-    )
+    what, text = claim.what.split(" of ")[0], claim.text if claim.text.isprintable() else shown(claim.text)
+    both = f"{mine} (line {place.line}) and {its} (line {other_place.line}){also}"
+    message = f"{both} have the same {what} {text}"
     fix = f"correct the {claim.what} of {mine} or the {other.what} of {its}, so that each node has its own"
-    return _pair(cluster, f"duplicate-{attribute}", (claim, other), attribute, message, fix)
+    return _pair(cluster, f"duplicate-{attribute}", (claim, other), message, fix)
 
 
-def _pair(
-    cluster: Cluster, code: str, parties: tuple[Claim, Claim], attribute: str, message: str, fix: str
-) -> Finding:
+def _pair(cluster: Cluster, code: str, parties: tuple[Claim, Claim], message: str, fix: str) -> Finding:
     claim, other = parties
     return Finding(
         code,
@@ -111,7 +108,7 @@ def _pair(
         fix,
         cluster.place(claim.index, claim.line),
         node=label(cluster, claim.index),
-        attribute=attribute,
+        attribute=code.removeprefix("duplicate-") if code.startswith("duplicate-") else "ip",
         value=claim.text,
         other=label(cluster, other.index),
         other_place=cluster.place(other.index, other.line),
@@ -140,7 +137,7 @@ def _servers(cluster: Cluster, facts: Sequence[Facts], taken: set[str]) -> Found
         claims = Claim(index, "ip", nic.ip, nic.line), Claim(user, "", "", root.line if root else 0)
         message = f"{title(cluster, index)} has the IP address {nic.ip} of the server that holds the root volume"
         fix = f"give {called(nic)} of {title(cluster, index)} an address of its own, or correct the rootvolume"
-        found.append((index, _pair(cluster, "ip-is-server", claims, "ip", message, fix)))
+        found.append((index, _pair(cluster, "ip-is-server", claims, message, fix)))
     return found
 
 
@@ -165,7 +162,7 @@ def _gateways(cluster: Cluster, facts: Sequence[Facts], taken: set[str]) -> Foun
             f"{title(cluster, index)} has the IP address {nic.ip}, which {title(cluster, user)} has as its gateway"
         )
         fix = f"give {called(nic)} of {title(cluster, index)} an address of its own, or correct the gateway"
-        found.append((index, _pair(cluster, "ip-is-gateway", claims, "ip", message, fix)))
+        found.append((index, _pair(cluster, "ip-is-gateway", claims, message, fix)))
     return found
 
 
