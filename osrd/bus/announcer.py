@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells the bus what changed: the difference between what was told and what is, never a replay of events.
+
+Ten runs that change a node while 10,000 others are being announced cost one signal for it, and nothing piles up when
+the bus is slow. Jobs are few and told at once, since a client must know a job's object before it gets its path.
+"""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from osrd.bus.connection import Connection, Packed, Variant, packed
+from osrd.bus.contract import Emits, Interface
+from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, job_path, node_path
+from osrd.bus.objects import Objects
+from osrd.bus.rows import Slices
+from osrd.bus.values import (
+    COMPARED_BY,
+    FINDINGS_LIMIT,
+    JOB_PROPERTIES,
+    MANAGER_PROPERTIES,
+    NODE_PROPERTIES,
+    finding_rows,
+    shows_the_same,
+    text,
+)
+from osrd.engine.api import Engine
+from osrd.model.job import Job
+from osrd.model.view import (
+    ConfigRejected,
+    DriftDetected,
+    Event,
+    JobAdded,
+    JobChanged,
+    JobRemoved,
+    NodeView,
+    Reconciled,
+    Snapshot,
+    SnapshotChanged,
+)
+
+_TABLES: Mapping[str, Mapping[str, Any]] = {MANAGER: MANAGER_PROPERTIES, NODE: NODE_PROPERTIES, JOB: JOB_PROPERTIES}
+#: Events that wait for a slow bus; older ones are dropped, since properties and jobs tell the same.
+_EVENTS_LIMIT = 1000
+
+log = logging.getLogger(__name__)
+
+Occurrence = Reconciled | DriftDetected | ConfigRejected
+
+
+class Announcer:
+    """Turns the engine's events into signals. ``start`` takes what is there as known: nobody has looked yet."""
+
+    def __init__(
+        self, connection: Connection, engine: Engine, objects: Objects, interfaces: Mapping[str, Interface]
+    ) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._objects = objects
+        self._interfaces = interfaces
+        self._told_manager: Snapshot = engine.snapshot
+        self._told_nodes: dict[str, NodeView] = {}
+        self._seen_nodes: Mapping[str, NodeView] = {}
+        self._told_jobs: dict[int, Job] = {}
+        self._events: deque[Occurrence] = deque(maxlen=_EVENTS_LIMIT)
+        self._wake = asyncio.Event()
+
+    def start(self) -> None:
+        self._told_manager = self._engine.snapshot
+        self._seen_nodes = self._engine.snapshot.nodes
+        self._told_nodes = dict(self._seen_nodes)
+        self._told_jobs = {job.number: job for job in self._engine.jobs}
+        self._engine.subscribe(self._on_event)
+
+    async def run(self) -> None:
+        """Tell what changed whenever something did; ends by cancellation only."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._tell_nodes()
+            self._tell_manager()
+            while self._events:
+                self._tell(self._events.popleft())
+                await self._connection.drained()
+
+    def _on_event(self, event: Event) -> None:
+        if not self._connection.connected:
+            return
+        match event:
+            case SnapshotChanged():
+                self._wake.set()
+            case JobAdded(job=job):
+                self._tell_job_added(job)
+            case JobChanged(job=job):
+                self._tell_job_changed(job)
+            case JobRemoved(job=job):
+                self._tell_job_removed(job)
+            case _:
+                self._events.append(event)
+                self._wake.set()
+
+    async def _tell_nodes(self) -> None:
+        slices = Slices()
+        while (nodes := self._engine.snapshot.nodes) is not self._seen_nodes:
+            for key in [key for key in self._told_nodes if key not in nodes]:
+                del self._told_nodes[key]
+                self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", packed("oas", [node_path(key), [NODE]]))
+            for key, view in nodes.items():
+                told = self._told_nodes.get(key)
+                if told is view:
+                    continue
+                self._tell_node(key, told, view)
+                await self._connection.drained()
+                if await slices.end() and self._engine.snapshot.nodes is not nodes:
+                    break  # the rest may be old news
+            else:
+                self._seen_nodes = nodes
+
+    def _tell_node(self, key: str, told: NodeView | None, view: NodeView) -> None:
+        self._told_nodes[key] = view
+        if told is None:
+            self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.node_added(key, view))
+        elif not shows_the_same(told, view):
+            self._tell_properties(node_path(key), NODE, told, view)
+
+    def _tell_manager(self) -> None:
+        told, self._told_manager = self._told_manager, self._engine.snapshot
+        self._tell_properties(ROOT, MANAGER, told, self._told_manager)
+
+    def _tell_job_added(self, job: Job) -> None:
+        self._told_jobs[job.number] = job
+        self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.job_added(job))
+        self._emit(ROOT, MANAGER, "JobNew", packed("os", [job_path(job.number), str(job.kind)]))
+        if job.state.ended:
+            self._tell_completed(job)
+
+    def _tell_job_changed(self, job: Job) -> None:
+        told = self._told_jobs.get(job.number)
+        if told is None:
+            self._tell_job_added(job)
+            return
+        self._told_jobs[job.number] = job
+        self._tell_properties(job_path(job.number), JOB, told, job)
+        if job.state.ended and not told.state.ended:
+            self._tell_completed(job)
+
+    def _tell_completed(self, job: Job) -> None:
+        self._emit(job_path(job.number), JOB, "Completed", packed("ss", [str(job.state), text(job.message)]))
+
+    def _tell_job_removed(self, job: Job) -> None:
+        if self._told_jobs.pop(job.number, None) is None:
+            return
+        self._objects.forget_job(job)
+        path = job_path(job.number)
+        self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", packed("oas", [path, [JOB]]))
+        self._emit(ROOT, MANAGER, "JobRemoved", packed("os", [path, str(job.state)]))
+
+    def _tell_properties(self, path: str, interface: str, told: Any, now: Any) -> None:
+        """PropertiesChanged for what differs between two sources, as the annotations say (value or name only)."""
+        changed: dict[str, Any] = {}
+        invalidated: list[str] = []
+        for name, kind in self._interfaces[interface].properties.items():
+            if kind.emits in (Emits.CONST, Emits.NOTHING):
+                continue
+            make = _TABLES[interface][name]
+            compared = COMPARED_BY.get(name, make)
+            if compared(told) == compared(now):
+                continue
+            if kind.emits is Emits.INVALIDATES:
+                invalidated.append(name)
+            else:
+                changed[name] = Variant(kind.type, make(now))
+        if changed or invalidated:
+            content = packed("sa{sv}as", [interface, changed, invalidated])
+            self._emit(path, PROPERTIES, "PropertiesChanged", content)
+
+    def _tell(self, event: Occurrence) -> None:
+        match event:
+            case Reconciled():
+                numbers = [event.generation, event.written, event.removed, event.findings]
+                self._emit(ROOT, MANAGER, "Reconciled", packed("tuuu", numbers))
+            case DriftDetected(paths=paths):
+                names = [os.fsencode(path) for path in paths[:FINDINGS_LIMIT]]
+                self._emit(ROOT, MANAGER, "DriftDetected", packed("aay", [names]))
+            case ConfigRejected(findings=findings):
+                self._emit(ROOT, MANAGER, "ConfigRejected", packed("aa{sv}", [finding_rows(findings)]))
+
+    def _emit(self, path: str, interface: str, member: str, content: Packed) -> None:
+        log.debug("signal %s.%s from %s", interface, member, path)
+        self._connection.emit(path, interface, member, content)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The object tree as the bus sees it: what is at a path, its properties, and the long listings of all of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from osrd.bus.connection import Packed, Variant, joined
+from osrd.bus.contract import Interface
+from osrd.bus.names import JOB, JOBS, MANAGER, NODE, NODES, ROOT, escaped, node_path, unescaped
+from osrd.bus.rows import Rows
+from osrd.bus.values import (
+    JOB_PROPERTIES,
+    MANAGER_PROPERTIES,
+    NODE_PROPERTIES,
+    node_row,
+    shows_the_same,
+)
+from osrd.engine.api import Engine
+from osrd.model.address import normalised_mac
+from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
+from osrd.model.job import Job
+from osrd.model.view import NodeView, Snapshot
+
+_TABLES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    MANAGER: MANAGER_PROPERTIES,
+    NODE: NODE_PROPERTIES,
+    JOB: JOB_PROPERTIES,
+}
+_MANAGED = "a{oa{sa{sv}}}"
+_NODE_LIST = "a(osssb)"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An object: the one interface of ours that it has, and the value that its properties show."""
+
+    interface: str
+    source: Snapshot | NodeView | Job
+
+
+class Objects:
+    """Looks into the engine's snapshot on every question; keeps only what is expensive to make."""
+
+    def __init__(self, engine: Engine, interfaces: Mapping[str, Interface]) -> None:
+        self._engine = engine
+        self._interfaces = interfaces
+        self._managed_nodes: Rows[NodeView] = Rows(
+            _MANAGED, lambda key, view: {node_path(key): self.described(Exported(NODE, view))}, shows_the_same
+        )
+        self._managed_jobs: Rows[Job] = Rows(
+            _MANAGED,
+            lambda number, job: {f"{JOBS}/{number}": self.described(Exported(JOB, job))},
+            lambda one, other: one is other,
+        )
+        self._listed: Rows[NodeView] = Rows(
+            _NODE_LIST, lambda key, view: node_row(node_path(key), view), shows_the_same
+        )
+        self._indexed: Mapping[str, NodeView] | None = None
+        self._by_name: dict[str, list[str]] = {}
+        self._by_mac: dict[str, list[str]] = {}
+
+    def at(self, path: str) -> Exported | None:
+        """The object at ``path``, None when there is none (or only a parent of objects)."""
+        if path == ROOT:
+            return Exported(MANAGER, self._engine.snapshot)
+        parent, _, name = path.rpartition("/")
+        if parent == NODES:
+            key = unescaped(name)
+            view = self._engine.snapshot.nodes.get(key) if key is not None else None
+            return Exported(NODE, view) if view is not None else None
+        if parent == JOBS and name.isascii() and name.isdigit():
+            job = next((job for job in self._engine.jobs if str(job.number) == name), None)
+            return Exported(JOB, job) if job is not None else None
+        return None
+
+    def is_parent(self, path: str) -> bool:
+        """Whether objects are, or could be, below ``path``."""
+        return path in (ROOT, NODES, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
+
+    def children(self, path: str) -> list[str] | None:
+        """The path elements below ``path``, None when neither it nor anything below it exists."""
+        if path == ROOT:
+            return ["nodes", "jobs"]
+        if path == NODES:
+            return [escaped(key) for key in self._engine.snapshot.nodes]
+        if path == JOBS:
+            return [str(job.number) for job in self._engine.jobs]
+        above = path.rstrip("/") + "/"
+        if ROOT.startswith(above):
+            return [ROOT.removeprefix(above).split("/")[0]]
+        return [] if self.at(path) is not None else None
+
+    def properties(self, exported: Exported) -> dict[str, Any]:
+        """All properties, wrapped."""
+        table = _TABLES[exported.interface]
+        types = self._interfaces[exported.interface].properties
+        return {name: Variant(types[name].type, make(exported.source)) for name, make in table.items()}
+
+    def property(self, exported: Exported, name: str) -> Any:
+        """One property, wrapped; ``name`` is one of the interface."""
+        type_ = self._interfaces[exported.interface].properties[name].type
+        return Variant(type_, _TABLES[exported.interface][name](exported.source))
+
+    def described(self, exported: Exported) -> dict[str, dict[str, Any]]:
+        """Interfaces and properties, as ObjectManager shows them."""
+        return {exported.interface: self.properties(exported)}
+
+    def node_added(self, key: str, view: NodeView) -> Packed:
+        """The arguments of InterfacesAdded for a node: a dict entry of GetManagedObjects() has the same bytes."""
+        return Packed("oa{sa{sv}}", self._managed_nodes.row(key, view))
+
+    def job_added(self, job: Job) -> Packed:
+        return Packed("oa{sa{sv}}", self._managed_jobs.row(str(job.number), job))
+
+    async def prepare(self) -> None:
+        """Make everything that GetManagedObjects() needs."""
+        await self._managed_nodes.prepare(self._nodes)
+
+    async def managed(self) -> Packed:
+        """The reply to GetManagedObjects(), true at the moment of the return: a reply must not be older than a signal
+        that was sent before it."""
+        await self.prepare()
+        jobs = {str(job.number): job for job in self._engine.jobs}
+        rows = chain(self._managed_nodes.all(self._nodes()), self._managed_jobs.all(jobs))
+        return joined(_MANAGED, rows)
+
+    async def node_list(self) -> Packed:
+        """The reply to ListNodes(), true at the moment of the return."""
+        await self._listed.prepare(self._nodes)
+        return joined(_NODE_LIST, self._listed.all(self._nodes()))
+
+    def forget_job(self, job: Job) -> None:
+        self._managed_jobs.drop(str(job.number))
+
+    def node_by_id_or_name(self, text: str) -> str:
+        """The path of a node. Raises NotFoundError, or ConflictError when several nodes have the name."""
+        if text in self._nodes():
+            return node_path(text)
+        self._index()
+        return self._only(self._by_name.get(text, []), f"named {text!r}")
+
+    def node_by_mac(self, text: str) -> str:
+        """The path of the node with that hardware address. Raises as ``node_by_id_or_name`` and InvalidArgsError."""
+        mac = normalised_mac(text)
+        if mac is None:
+            raise InvalidArgsError(f"{text!r} is no hardware address", "write it as 00:11:22:33:44:55")
+        self._index()
+        return self._only(self._by_mac.get(mac, []), f"with the hardware address {mac}")
+
+    def _only(self, keys: list[str], which: str) -> str:
+        if not keys:
+            raise NotFoundError(f"there is no node {which}")
+        if len(keys) > 1:
+            raise ConflictError(f"there are {len(keys)} nodes {which}: {', '.join(keys[:10])}", "correct cluster.conf")
+        return node_path(keys[0])
+
+    def _nodes(self) -> Mapping[str, NodeView]:
+        return self._engine.snapshot.nodes
+
+    def _index(self) -> None:
+        """Names and hardware addresses of this snapshot's nodes, made when somebody asks."""
+        nodes = self._nodes()
+        if nodes is self._indexed:
+            return
+        self._by_name, self._by_mac = {}, {}
+        for key, view in nodes.items():
+            self._by_name.setdefault(view.node.name, []).append(key)
+            for mac in {nic.mac for nic in view.node.nics if nic.mac}:
+                self._by_mac.setdefault(mac, []).append(key)
+        self._indexed = nodes

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the bus shows of the model: property tables per interface and the rows of the listings.
+
+Values are as the marshaller takes them: plain for the type the XML names, wrapped inside ``a{sv}``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import osrd
+from osrd.bus.connection import Variant, wrapped
+from osrd.bus.names import job_path
+from osrd.model.cluster import Nic
+from osrd.model.finding import Finding
+from osrd.model.job import Job
+from osrd.model.view import Generation, NodeView, PlannedAction, RootView, Snapshot
+
+#: The most findings that one property or signal carries.
+FINDINGS_LIMIT = 1000
+
+Dictionary = dict[str, Any]
+
+
+def text(value: str) -> str:
+    """``value`` as a D-Bus string: no NUL, and bytes that were no UTF-8 (surrogates) as ``\\udc..`` escapes."""
+    return value.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def _uint64(value: int) -> int:
+    """``value`` as a D-Bus ``t``: cluster.conf may hold a config_version of any length and sign."""
+    return min(max(value, 0), 0xFFFFFFFFFFFFFFFF)
+
+
+def finding_row(finding: Finding) -> Dictionary:
+    place, other = finding.place, finding.other_place
+    row = {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "message": finding.message,
+        "fix": finding.fix,
+        "node": finding.node,
+        "attribute": finding.attribute,
+        "value": finding.value,
+        "file": place.file if place else "",
+        "other": finding.other,
+        "other_file": other.file if other else "",
+    }
+    wrapped_row = {key: wrapped(text(value)) for key, value in row.items()}
+    wrapped_row["line"] = Variant("u", place.line if place else 0)
+    wrapped_row["other_line"] = Variant("u", other.line if other else 0)
+    return wrapped_row
+
+
+def finding_rows(findings: tuple[Finding, ...]) -> list[Dictionary]:
+    return [finding_row(finding) for finding in findings[:FINDINGS_LIMIT]]
+
+
+def _nic(nic: Nic, boots: bool) -> Dictionary:
+    strings = {
+        "name": nic.name,
+        "mac": nic.mac,
+        "ip": nic.ip,
+        "mask": nic.mask,
+        "gateway": nic.gateway,
+        "master": nic.master,
+        "bridge": nic.bridge,
+    }
+    row = {key: wrapped(text(value)) for key, value in strings.items()}
+    return row | {"slave": wrapped(nic.slave), "boots": wrapped(boots)}
+
+
+def _nics(view: NodeView) -> list[Dictionary]:
+    boots = view.node.boot_nics
+    return [_nic(nic, nic in boots) for nic in view.node.nics]
+
+
+def _root(view: NodeView) -> Dictionary:
+    volume = view.node.root
+    strings = {"section": view.root}
+    if volume is not None:
+        strings |= {
+            "name": volume.name,
+            "fstype": volume.fstype,
+            "server": volume.server,
+            "path": volume.path,
+            "mountopts": volume.mountopts,
+        }
+    return {key: wrapped(text(value)) for key, value in strings.items()}
+
+
+def _votes(view: NodeView) -> int:
+    votes = view.node.votes
+    return min(int(votes), 0xFFFFFFFF) if votes.isascii() and votes.isdigit() else 1
+
+
+def _id(view: NodeView) -> str:
+    node = view.node
+    return text(node.nodeid_text or ("" if node.nodeid is None else str(node.nodeid)))
+
+
+MANAGER_PROPERTIES: Mapping[str, Callable[[Snapshot], Any]] = {
+    "State": lambda snapshot: str(snapshot.state),
+    "InSync": lambda snapshot: snapshot.in_sync,
+    "Generation": lambda snapshot: snapshot.generation,
+    "ConfigVersion": lambda snapshot: _uint64(snapshot.config_version),
+    "ClusterName": lambda snapshot: text(snapshot.cluster_name),
+    "Findings": lambda snapshot: finding_rows(snapshot.findings),
+    "FindingsTotal": lambda snapshot: len(snapshot.findings),
+    "NodeCount": lambda snapshot: len(snapshot.nodes),
+    "DhcpState": lambda snapshot: str(snapshot.dhcp),
+    "NfsState": lambda snapshot: str(snapshot.nfs),
+    "WatchMode": lambda snapshot: snapshot.watch_mode,
+    "Version": lambda _: osrd.__version__,
+}
+
+NODE_PROPERTIES: Mapping[str, Callable[[NodeView], Any]] = {
+    "Id": _id,
+    "Name": lambda view: text(view.node.name),
+    "Votes": _votes,
+    "Nics": _nics,
+    "Root": _root,
+    "BootState": lambda view: str(view.boot_state),
+    "BootMode": lambda view: str(view.way),
+    "Quarantined": lambda view: view.quarantined,
+    "Findings": lambda view: finding_rows(view.findings),
+}
+
+JOB_PROPERTIES: Mapping[str, Callable[[Job], Any]] = {
+    "Kind": lambda job: str(job.kind),
+    "State": lambda job: str(job.state),
+    "Progress": lambda job: float(job.progress),
+    "Message": lambda job: text(job.message),
+    "Target": lambda job: text(job.target),
+    "Owner": lambda job: job.owner,
+    "Error": lambda job: job.error,
+    "Result": lambda job: {key: _result(value) for key, value in job.result.items()},
+}
+
+
+def _result(value: str | int | bool | tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return wrapped(text(value))
+    if isinstance(value, tuple):
+        return wrapped([text(item) for item in value])
+    return wrapped(value)
+
+
+#: What tells cheaply whether a property changed, where making its value is work for nothing.
+COMPARED_BY: Mapping[str, Callable[[Any], Any]] = {"Findings": lambda source: source.findings}
+
+
+def shows_the_same(one: NodeView, other: NodeView) -> bool:
+    """Whether the properties of two views are equal. A node whose line in the file moved shows the same."""
+    return one is other or (
+        (one.node is other.node or one.node == other.node)
+        and one.quarantined is other.quarantined
+        and one.boot_state is other.boot_state
+        and one.way is other.way
+        and one.root == other.root
+        and one.findings == other.findings
+        and one.key == other.key
+    )
+
+
+def node_row(path: str, view: NodeView) -> tuple[Any, ...]:
+    """A row of ListNodes()."""
+    return (path, _id(view), text(view.node.name), str(view.boot_state), view.quarantined)
+
+
+def job_row(job: Job) -> tuple[Any, ...]:
+    """A row of ListJobs()."""
+    return (job_path(job.number), str(job.kind), str(job.state), float(job.progress), text(job.message))
+
+
+def root_row(root: RootView) -> tuple[Any, ...]:
+    """A row of ListRoots()."""
+    return (text(root.name), text(root.volume), text(root.fstype), text(root.path), root.nodes)
+
+
+def action_row(action: PlannedAction) -> Dictionary:
+    """A row of Plan()."""
+    row = {
+        "action": action.action,
+        "target": action.target,
+        "reason": action.reason,
+        "node": action.node,
+        "diff": action.diff,
+    }
+    return {key: wrapped(text(value)) for key, value in row.items()}
+
+
+def generation_row(generation: Generation) -> Dictionary:
+    """A row of ListGenerations()."""
+    return {
+        "number": wrapped(generation.number),
+        "when": wrapped(generation.when),
+        "reason": wrapped(text(generation.reason)),
+        "config_version": wrapped(_uint64(generation.config_version)),
+        "written": Variant("u", generation.written),
+        "removed": Variant("u", generation.removed),
+        "current": wrapped(generation.current),
+        "pinned": wrapped(generation.pinned),
+    }
