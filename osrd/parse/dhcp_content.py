@@ -88,7 +88,7 @@ def unexpected(file: str, line: int, text: str) -> Finding:
 
 
 def judge(hosts: Hosts, networks: Networks | None, file: str) -> tuple[Finding, ...]:
-    """Everything wrong with ``hosts``, which were read from ``file``. Without ``networks`` nobody knows where addresses
+    """Everything wrong with ``hosts``, read from ``file``. Without ``networks`` nobody knows where addresses
     belong, and they are only compared with each other."""
     findings = [*hosts.findings]
     if hosts.claimed is None:

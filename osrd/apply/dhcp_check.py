@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judging DHCP candidates before they are published: our own reading of them first, then the server's checker."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from osrd.apply.runner import NOT_FOUND, Completed, Runner
+from osrd.model.finding import Finding, Place, Severity
+from osrd.model.settings import DhcpBackend, Settings
+from osrd.parse import dhcp_dnsmasq, dhcp_isc, dhcp_kea
+from osrd.parse.dhcp_content import Hosts, Networks, judge
+from osrd.plan.dhcp import config_place, hosts_place
+
+_DENIED = re.compile(r"Permission denied|Unable to open file", re.IGNORECASE)
+_LINE = re.compile(r"\bline (\d+)|:(\d+)\.\d+")
+# What the checkers say around what is wrong: banners, log prefixes and repetitions.
+_NOISE = re.compile(r"^(Internet Systems Consortium|Copyright|All rights reserved|For info|Config file:|\S* ?INFO )")
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """A server's own checker: the program, the packages that have it, and its arguments before the candidate."""
+
+    program: str
+    packages: str
+    arguments: tuple[str, ...]
+
+
+CHECKERS = {
+    DhcpBackend.DNSMASQ: Checker("dnsmasq", "dnsmasq-base (Debian) or dnsmasq (Fedora)", ("--test", "-C")),
+    DhcpBackend.ISC: Checker("dhcpd", "isc-dhcp-server (Debian) or dhcp-server (Fedora)", ("-t", "-cf")),
+    DhcpBackend.KEA: Checker("kea-dhcp4", "kea-dhcp4-server (Debian) or kea (Fedora)", ("-t",)),
+}
+
+
+def check_candidates(settings: Settings, runner: Runner, candidates: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Everything wrong with ``candidates`` (final path to file with the new content). The checker only runs on what
+    osrd itself found nothing wrong with: its complaint would say the same in other words."""
+    config, hosts = config_place(settings), hosts_place(settings)
+    texts: dict[str, str] = {}
+    for path in (config, hosts):
+        if path not in candidates:
+            continue
+        try:
+            with open(candidates[path], encoding="utf-8") as file:
+                texts[path] = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            return (_unreadable(path, error),)
+    findings = _own(settings, config, hosts, texts)
+    if findings or config not in texts or not settings.dhcp.check:
+        return findings
+    return _native(settings, runner, config, candidates[config])
+
+
+def _own(settings: Settings, config: str, hosts: str, texts: Mapping[str, str]) -> tuple[Finding, ...]:
+    if settings.dhcp.backend is DhcpBackend.DNSMASQ:
+        return _own_dnsmasq(config, hosts, texts)
+    if config not in texts:
+        return ()
+    read: Callable[[str, str], tuple[Hosts, Networks]]
+    read = dhcp_isc.read if settings.dhcp.backend is DhcpBackend.ISC else dhcp_kea.read
+    found, networks = read(texts[config], config)
+    return judge(found, networks, config)
+
+
+def _own_dnsmasq(config: str, hosts: str, texts: Mapping[str, str]) -> tuple[Finding, ...]:
+    networks: Networks | None = None
+    if config in texts:
+        networks = dhcp_dnsmasq.read_config(texts[config], config)
+    elif hosts in texts:
+        networks = _published_networks(config)
+    if hosts in texts:
+        return judge(dhcp_dnsmasq.read_hosts(texts[hosts], hosts), networks, hosts)
+    return networks.findings if networks else ()
+
+
+def _published_networks(config: str) -> Networks | None:
+    """The subnets that dnsmasq serves now. What else is in that file was judged when it was published."""
+    try:
+        with open(config, encoding="utf-8", errors="replace") as file:
+            return replace(dhcp_dnsmasq.read_config(file.read(), config), findings=())
+    except OSError:
+        return None
+
+
+def _native(settings: Settings, runner: Runner, config: str, candidate: str) -> tuple[Finding, ...]:
+    checker = CHECKERS[settings.dhcp.backend]
+    program = settings.dhcp.program or checker.program
+    done = runner.run([program, *checker.arguments, candidate], timeout=60)
+    if done.ok:
+        return ()
+    if done.returncode == NOT_FOUND:
+        return (_no_checker(program, checker),)
+    said = (done.stderr + done.stdout).replace(candidate, config)
+    if _DENIED.search(said):
+        return (_denied(program, candidate),)
+    return (_refused(program, config, said, done),)
+
+
+def _refused(program: str, config: str, said: str, done: Completed) -> Finding:
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
+    where = _LINE.search(said)
+    number = int(where[1] or where[2]) if where else 0
+    words = " | ".join(lines[:5])[:500] or f"exit status {done.returncode}"
+    return Finding(
+        "dhcp-refused",
+        Severity.ERROR,
+        f"{os.path.basename(program)} refuses the new configuration: {words}",
+        "correct the setting it names; the configuration in use stays until then",
+        place=Place(config, number),
+        value=str(done.returncode),
+    )
+
+
+def _no_checker(program: str, checker: Checker) -> Finding:
+    return Finding(
+        "dhcp-no-checker",
+        Severity.INFO,
+        f"{program} is not installed here, so only osrd itself checked the DHCP configuration",
+        f"install {checker.packages}, or set check = no in the [dhcp] section of osrd.conf",
+        value=program,
+    )
+
+
+def _denied(program: str, candidate: str) -> Finding:
+    """Debian confines dhcpd and kea-dhcp4 with AppArmor to their own directories."""
+    directory = os.path.dirname(candidate)
+    profile = f"/etc/apparmor.d/local/usr.sbin.{os.path.basename(program)}"
+    return Finding(
+        "dhcp-check-denied",
+        Severity.WARNING,
+        f"{program} may not read {directory}, so only osrd itself checked the DHCP configuration",
+        f"allow it in {profile} ({directory}/** r,), or set check = no in the [dhcp] section of osrd.conf",
+        value=program,
+    )
+
+
+def _unreadable(path: str, error: OSError | UnicodeDecodeError) -> Finding:
+    return Finding(
+        "dhcp-unreadable",
+        Severity.ERROR,
+        f"the candidate for {path} cannot be read: {error}",
+        "look for a full file system, then let osrd write it again",
+        place=Place(path),
+    )
