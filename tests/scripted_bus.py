@@ -7,8 +7,9 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from osrd.bus.names import JOB, MANAGER, ROOT
 from osrd.cli.main import osrctl
-from osrd.cli.session import JOB, MANAGER, ROOT, Session
+from osrd.cli.session import Session
 from osrd.model.errors import OsrdError
 
 JOB_PATH = f"{ROOT}/jobs/7"

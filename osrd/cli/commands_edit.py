@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Editing cluster.conf through osrd: node add, node set, node remove."""
 
-import sys
-
 import click
 
 from osrd.cli.completion import complete_node
 from osrd.cli.exits import Exit
+from osrd.cli.output import can_ask
 from osrd.cli.progress import run_job, show_job
 from osrd.cli.session import Session, json_option, pass_session
 
@@ -83,7 +82,7 @@ def set_(session: Session, node: str, attributes: Attributes, expect_version: in
 def remove(session: Session, node: str, yes: bool, expect_version: int | None) -> Exit:
     """Remove NODE (an id or a name). Its boot entries go; no data of the node is touched."""
     if not yes:
-        if session.json or not sys.stdin.isatty():
+        if session.json or not can_ask():
             raise click.UsageError("cannot ask without a terminal: add --yes")
         if not click.confirm(f"Remove {node!r} from cluster.conf?", default=False):
             return Exit.NEGATIVE

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from osrd.bus.names import MANAGER, ROOT
 from osrd.cli import story
 from osrd.cli.exits import Exit
-from osrd.cli.session import MANAGER, ROOT, Bus, Session, json_option, pass_session
+from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import jsonable
 
 if TYPE_CHECKING:

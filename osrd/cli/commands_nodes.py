@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from osrd.bus.names import MANAGER, NODE
 from osrd.cli import findings
 from osrd.cli.completion import complete_node
 from osrd.cli.output import emit_json, emit_lines, emit_table, paint
-from osrd.cli.session import MANAGER, NODE, Bus, Session, json_option, pass_session
+from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import safe, shown
 from osrd.model.address import normalised_mac
 from osrd.model.errors import NotFoundError

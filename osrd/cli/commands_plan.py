@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What would be published, and publishing it: plan, apply, reconcile, verify, rollback, reload."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
+from osrd.bus.names import MANAGER, ROOT
 from osrd.cli.exits import Exit
-from osrd.cli.output import emit_json, emit_lines, paint
+from osrd.cli.output import can_ask, emit_json, emit_lines, paint
 from osrd.cli.progress import follow_job, job_object, run_job, show_job
-from osrd.cli.session import MANAGER, ROOT, Bus, Session, json_option, pass_session
+from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import safe, shown
 from osrd.model.view import State
 
@@ -88,7 +88,7 @@ def apply(session: Session, digest: str | None, yes: bool) -> Exit:
     if digest is not None:
         return show_job(session, run_job(session, "Apply", "sa{sv}", digest, {}))
     asks = not yes
-    if asks and (session.json or not sys.stdin.isatty()):
+    if asks and (session.json or not can_ask()):
         raise click.UsageError("cannot ask without a terminal: add --yes, or --plan DIGEST as `osrctl plan` shows it")
 
     async def work(bus: Bus) -> dict[str, Any] | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from osrd.bus.names import JOB, MANAGER, ROOT
 from osrd.cli import findings
 from osrd.cli.exits import Exit
 from osrd.cli.output import emit_json, emit_lines, emit_table, paint
-from osrd.cli.session import JOB, MANAGER, ROOT, Bus, Session, json_option, pass_session
+from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import safe
 
 #: How many findings fit on the one screen of ``status``.

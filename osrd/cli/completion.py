@@ -4,7 +4,8 @@
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from osrd.cli.session import MANAGER, Bus, Session
+from osrd.bus.names import MANAGER
+from osrd.cli.session import Bus, Session
 from osrd.model.errors import OsrdError
 
 PROGRAM = "osrctl"

@@ -23,6 +23,17 @@ from osrd.cli.session import Session, json_option
 from osrd.cli.text import jsonable, safe
 from osrd.model.errors import OsrdError
 
+#: The last part of the polkit action of commands that do more than read (data/dbus/*.xml).
+_ACTIONS = {
+    "apply": "reconcile",
+    "cancel": "reconcile",
+    "node": "manage-nodes",
+    "reconcile": "reconcile",
+    "reload": "reconcile",
+    "rollback": "rollback",
+    "verify": "verify",
+}
+
 
 class Border(click.Group):
     """The one place where errors are caught. Commands return their exit status and raise everything else."""
@@ -47,13 +58,17 @@ class Border(click.Group):
 def _report(ctx: click.Context, error: OsrdError) -> Exit:
     """Print ``error`` on standard error, as JSON when JSON was asked for."""
     name, status = status_of(error)
+    fix = error.fix
+    if status is Exit.NOT_AUTHORIZED:
+        action = f"org.opensharedroot.osrd.{_ACTIONS.get(ctx.invoked_subcommand or '', 'read')}"
+        fix = f"become root, or have polkit allow you {action} (osrctl(8), AUTHORIZATION)"
     if ctx.ensure_object(Session).json:
-        answer: dict[str, Any] = {"name": name, "message": error.message, "fix": error.fix, "exit": int(status)}
+        answer: dict[str, Any] = {"name": name, "message": error.message, "fix": fix, "exit": int(status)}
         click.echo(json.dumps({"error": jsonable(answer)}), err=True)
         return status
     click.echo(f"{PROGRAM}: {click.style('error', fg='red')}: {safe(error.message)}", err=True)
-    if error.fix:
-        click.echo(f"    {click.style('fix', bold=True)}: {safe(error.fix)}", err=True)
+    if fix:
+        click.echo(f"    {click.style('fix', bold=True)}: {safe(fix)}", err=True)
     return status
 
 

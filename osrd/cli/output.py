@@ -47,6 +47,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def can_ask() -> bool:
+    """Whether there is somebody to answer a question."""
+    return sys.stdin.isatty()
+
+
 def paint(word: str) -> str:
     """``word``, made safe, in its colour."""
     colour = COLOURS.get(word)

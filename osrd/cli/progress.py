@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from osrd.bus.names import MANAGER
 from osrd.cli.exits import Exit, error_named
 from osrd.cli.output import emit_json, emit_lines, paint
-from osrd.cli.session import MANAGER, Bus, Session
+from osrd.cli.session import Bus, Session
 from osrd.cli.text import safe, shown
 from osrd.model.errors import FailedError
 from osrd.model.job import JobState

@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
+from osrd.bus.names import ROOT
 from osrd.cli.exits import UnreachableError
 from osrd.model.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     from osrd.bus.client import Signal
-
-# Repeated from osrd.bus.client, because importing that loads the D-Bus library, which --help and check do without.
-ROOT = "/org/opensharedroot/Osrd1"
-MANAGER = "org.opensharedroot.Osrd1.Manager"
-NODE = "org.opensharedroot.Osrd1.Node"
-JOB = "org.opensharedroot.Osrd1.Job"
 
 T = TypeVar("T")
 

@@ -4,16 +4,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES
 from osrd.cli import findings
 from osrd.cli.output import paint
-from osrd.cli.session import JOB, MANAGER, NODE
 from osrd.cli.text import safe, shown
 
 if TYPE_CHECKING:
     from osrd.bus.client import Signal
-
-PROPERTIES = "org.freedesktop.DBus.Properties"
-OBJECTS = "org.freedesktop.DBus.ObjectManager"
 
 #: Paths of one DriftDetected that get a line each.
 DRIFT_LINES = 20
@@ -143,6 +140,6 @@ _TELLERS: dict[tuple[str, str], Teller] = {
     (MANAGER, "JobRemoved"): _job_removed,
     (JOB, "Completed"): _completed,
     (PROPERTIES, "PropertiesChanged"): _changed,
-    (OBJECTS, "InterfacesAdded"): _added,
-    (OBJECTS, "InterfacesRemoved"): _removed,
+    (OBJECT_MANAGER, "InterfacesAdded"): _added,
+    (OBJECT_MANAGER, "InterfacesRemoved"): _removed,
 }
