@@ -4,6 +4,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,7 +23,6 @@ from osrd.model.errors import OsrdError
 from osrd.model.finding import Severity
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
-from osrd.watch.debounce import Debounce
 from osrd.watch.start import start_watcher
 
 if TYPE_CHECKING:
@@ -112,10 +112,8 @@ class _Daemon:
         self._notifier = Notifier()
         self._first_run = asyncio.Event()
         self._reloading: int | None = None
-        watch = pipeline.settings.watch
-        self._debounce = Debounce(watch.quiet, watch.limit, loop, engine.wake)
-        self._watcher = start_watcher(watch, self._debounce.hint, loop, engine.report)
-        self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
+        self._watcher = start_watcher(pipeline.settings.watch, engine.wake, loop, engine.report)
+        self._heartbeat = Heartbeat(self._notifier, loop)
         engine.after_run = self._after_run
         engine.subscribe(self._heard)
 
@@ -138,9 +136,7 @@ class _Daemon:
         bus: BusService | None = None
         try:
             if options.use_bus and not stop.is_set() and not work.done():
-                from osrd.bus.service import open_service  # noqa: PLC0415 - osrd --once needs no bus
-
-                bus = await open_service(self._engine, options.bus)
+                bus = await self._on_the_bus(options.bus)
                 tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
             self._announce()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -149,10 +145,20 @@ class _Daemon:
             await self._leave(bus, tasks)
         return status
 
+    async def _on_the_bus(self, address: str | None) -> "BusService":
+        from osrd.bus.connection import Connection  # noqa: PLC0415 - osrd --once needs no bus library
+        from osrd.bus.service import BusService  # noqa: PLC0415
+
+        connection = Connection()
+        await connection.connect(address)
+        service = BusService(self._engine, connection, allowed_uid=os.geteuid())
+        await service.start()
+        return service
+
     def _announce(self) -> None:
         gc.collect()
         gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
-        self._heartbeat.start()
+        self._heartbeat.start(self._alive)
         self._notifier.ready(status_line(self._engine.snapshot))
         log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")
 
@@ -170,7 +176,6 @@ class _Daemon:
         self._notifier.stopping()
         self._heartbeat.stop()
         self._watcher.close()
-        self._debounce.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,7 +11,9 @@ from osrd.model.cluster import Cluster, Node
 from osrd.model.errors import InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.observe.inputs import read_input
-from osrd.parse.clusterconf import LIMIT, nodes_by_source, parse_cluster, parse_node
+from osrd.parse.clusterconf import nodes_by_source, parse_cluster
+from osrd.parse.clusternode import parse_node
+from osrd.parse.elements import MAX_SIZE
 from osrd.parse.validation import Validator, Verdict
 
 
@@ -37,7 +39,7 @@ class ClusterLoader:
 
     def load(self, path: str) -> Loaded:
         try:
-            read = read_input(path, LIMIT)
+            read = read_input(path, MAX_SIZE)
         except (NotFoundError, InvalidConfigError) as error:
             return self._refuse("", _unreadable(path, error))
         if self._good.cluster is not None and read.digest == self._good.digest and self._good.cluster.file == path:
@@ -121,7 +123,7 @@ class Freezer:
         good = {node.name: node.source for node in valid}
         names = {cluster.nodes[index].name for index in sorted(quarantined)}
         wanted = {source for name in names if name not in good and (source := last_good.get(name))}
-        self._parsed = {source: self._parsed.get(source) or parse_node(source, cluster.type) for source in wanted}
+        self._parsed = {source: self._parsed.get(source) or parse_node(source) for source in wanted}
         frozen = _without_conflicts(self._parsed.values(), valid)
         return Publishable((*valid, *frozen), frozenset(node.name for node in frozen), good)
 

@@ -43,8 +43,8 @@ from osrd.model.view import (
     State,
 )
 from osrd.observe.inputs import read_input
-from osrd.parse.clusterconf import LIMIT
 from osrd.parse.clusteredit import add_node, remove_node, set_node
+from osrd.parse.elements import MAX_SIZE
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ class Reconciler:
     def _edit(self, request: Edit) -> tuple[str, str]:
         """Change cluster.conf; returns the digests before and after."""
         path = self._pipeline.settings.cluster_conf
-        read = read_input(path, LIMIT)
+        read = read_input(path, MAX_SIZE)
         match request:
             case AddNode(name, attributes, version):
                 data = add_node(read.data, path, name, attributes, version)
@@ -251,7 +251,7 @@ class Reconciler:
             case RemoveNode(node, version):
                 data = remove_node(read.data, path, node, version)
         replace_cluster_conf(path, data, read.digest)
-        return read.digest, read_input(path, LIMIT).digest
+        return read.digest, read_input(path, MAX_SIZE).digest
 
     def _check(self, request: Request) -> None:
         """Refuse at once what can be seen to fail, so that scripts get the error from the call itself."""

@@ -9,9 +9,9 @@ from osrd.model.errors import BusyError, FailedError
 
 
 def test_the_second_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
-    with exclusive(str(tmp_path / "run")), pytest.raises(BusyError, match=f"process {os.getpid()}"):
-        with exclusive(str(tmp_path / "run")):
-            pass
+    directory = str(tmp_path / "run")
+    with exclusive(directory), pytest.raises(BusyError, match=f"process {os.getpid()}"), exclusive(directory):
+        pass
 
 
 def test_it_is_free_again_afterwards_and_nothing_is_written_twice(tmp_path: Path) -> None:
