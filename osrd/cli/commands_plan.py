@@ -132,7 +132,7 @@ def verify(session: Session) -> Exit:
     job = run_job(session, "Verify", "a{sv}", {})
     stale = [path for key in ("stale", "drift") for path in job.get("Result", {}).get(key, [])]
     if session.json:
-        emit_json(job_object(job))
+        emit_json({**job_object(job), "stale": stale})
     elif stale:
         emit_lines([*(f"{paint('warning')}: {shown(path)} is stale" for path in stale), "repair: osrctl reconcile"])
     else:

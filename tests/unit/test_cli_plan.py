@@ -119,7 +119,7 @@ def test_verify_exits_with_1_when_something_is_stale() -> None:
     assert "osrctl reconcile" in result.stdout
     answer = run(scripted, "verify", "--json")
     assert answer.exit_code == 1
-    assert json.loads(answer.stdout)["result"] == {"stale": ["/srv/tftp/osr/x"]}
+    assert json.loads(answer.stdout)["stale"] == ["/srv/tftp/osr/x"]
 
 
 def test_rollback_and_reload() -> None:
