@@ -20,10 +20,12 @@ class BootFiles:
 
 @dataclass(frozen=True, slots=True)
 class TemplateSource:
-    """The text of a template and the file it came from, for error messages."""
+    """The text of a template and the file it came from, for error messages. ``error`` says why it could not be read,
+    "" when it could."""
 
     text: str
     origin: str
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,16 @@ class StoredPair:
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """What the pure planner must know of this host: regular files that settings may refer to (absolute path to state,
-    absent paths missing), template sources by name, and the pairs each root had before."""
+    absent paths missing), template sources by name, and the pairs each root had before.
+
+    ``sources`` maps paths of ``files`` to where their content really is, when symbolic links inside a shared root led
+    elsewhere; ``modules`` maps directories of GRUB modules to a digest over all of them; ``present`` holds the paths
+    below the TFTP root, of those that matter, at which there is a file.
+    """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
     templates: Mapping[str, TemplateSource] = field(default_factory=dict)
     pairs: Mapping[str, tuple[StoredPair, ...]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    present: frozenset[str] = frozenset()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this host has that outputs are made from: kernels, boot loaders, templates (DESIGN 3, observe)."""
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+
+from osrd.model.errors import InvalidConfigError, NotFoundError
+from osrd.model.netboot import HostFacts, StoredPair, TemplateSource
+from osrd.model.output import FileState
+from osrd.model.settings import RootSettings, Settings
+from osrd.observe.hashing import Hasher
+from osrd.observe.inputs import read_input
+from osrd.plan.loaders import module_directories, served_files, sources
+from osrd.plan.templating import BUILTIN, TEMPLATES
+
+#: A template is some lines; more than this many bytes is a mistake.
+_TEMPLATE_LIMIT = 1 << 20
+
+#: What grub-mkimage reads from a module directory, besides everything that ends in .mod.
+_MODULE_FILES = frozenset({"moddep.lst", "kernel.img"})
+
+
+class FactFinder:
+    """Looks at the host. Keeps digests between calls; not thread safe."""
+
+    def __init__(self) -> None:
+        self._hasher = Hasher()
+        self._builtin: dict[str, TemplateSource] = {}
+
+    def find(
+        self, settings: Settings, pairs: Mapping[str, tuple[StoredPair, ...]], *, rehash: bool = False
+    ) -> HostFacts:
+        """The facts that ``settings`` ask for; with ``rehash`` every file is read again. Never raises for what is
+        missing or unreadable: absent facts become findings where they are needed."""
+        self._hasher.begin(rehash=rehash)
+        found: dict[str, FileState] = {}
+        origins: dict[str, str] = {}
+        for path, root in _kernel_files(settings).items():
+            state, place = self._hasher.located(path, root)
+            if isinstance(state, FileState):
+                found[path] = state
+                if place != path:
+                    origins[path] = place
+        for path in sources(settings):
+            state = self._hasher.state(path)
+            if isinstance(state, FileState):
+                found[path] = state
+        modules = {path: digest for path in module_directories(settings) if (digest := self._modules(path))}
+        present = frozenset(path for path in served_files(settings) if os.path.isfile(path))
+        self._hasher.end()
+        return HostFacts(found, self._templates(settings.paths.templates), dict(pairs), origins, modules, present)
+
+    def watched(self, settings: Settings) -> Mapping[str, frozenset[str] | None]:
+        """Directories whose changes matter, and the names in them that do; None when all names do.
+
+        A kernel that is a symbolic link is watched at both ends. Package files (loaders, modules) are left to the
+        periodic scan: a package manager touches hundreds of files there at once.
+        """
+        names: dict[str, set[str]] = {}
+        for path, root in _kernel_files(settings).items():
+            for place in (path, self._hasher.located(path, root)[1] if root else os.path.realpath(path)):
+                directory, name = os.path.split(place)
+                names.setdefault(directory, set()).add(name)
+        watched: dict[str, frozenset[str] | None] = {path: frozenset(each) for path, each in names.items()}
+        watched[settings.paths.templates] = None
+        return watched
+
+    def _modules(self, directory: str) -> str:
+        """A digest over the GRUB modules in ``directory``, "" when there are none. All of them: which ones end up in
+        an image depends on their dependencies, and hashing 3 MB once is cheaper than working that out."""
+        try:
+            names = sorted(name for name in os.listdir(directory) if name.endswith(".mod") or name in _MODULE_FILES)
+        except OSError:
+            return ""
+        if "kernel.img" not in names:
+            return ""
+        summary = sha256()
+        for name in names:
+            state = self._hasher.state(f"{directory}/{name}")
+            summary.update(f"{name} {state.digest if isinstance(state, FileState) else state}\0".encode())
+        return summary.hexdigest()
+
+    def _templates(self, directory: str) -> Mapping[str, TemplateSource]:
+        """Built-in templates, each also under its ``builtin/`` name, and over them the administrator's."""
+        if not self._builtin:
+            self._builtin = builtin_templates()
+        return {**self._builtin, **_overrides(directory)}
+
+
+def builtin_templates() -> dict[str, TemplateSource]:
+    """The templates that come with osrd."""
+    directory = files("osrd.plan") / "templates"
+    found = {}
+    for name in TEMPLATES:
+        source = TemplateSource((directory / name).read_text("utf-8"), str(directory / name))
+        found[name] = found[BUILTIN + name] = source
+    return found
+
+
+def _overrides(directory: str) -> dict[str, TemplateSource]:
+    """Every ``*.j2`` in ``directory``; ones that cannot be read carry the reason instead of a text."""
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".j2") and not name.startswith("."))
+    except OSError:
+        return {}  # no directory is the normal case
+    return {name: source for name in names if (source := _override(os.path.join(directory, name)))}
+
+
+def _override(path: str) -> TemplateSource | None:
+    try:
+        return TemplateSource(read_input(path, _TEMPLATE_LIMIT).data.decode(), path)
+    except NotFoundError:
+        return None  # deleted since the directory was read
+    except InvalidConfigError as error:
+        return TemplateSource("", path, error.message.removeprefix(f"{path}: "))
+    except UnicodeDecodeError as error:
+        return TemplateSource("", path, f"is not UTF-8 (byte {error.start})")
+
+
+def _kernel_files(settings: Settings) -> dict[str, str]:
+    """Configured kernels and initrds, with the shared root that they are in ("" when they are elsewhere)."""
+    return {
+        path: _root_of(path, root)
+        for root in settings.roots
+        for path in (root.kernel, root.initrd, root.previous_kernel, root.previous_initrd)
+        if path
+    }
+
+
+def _root_of(path: str, root: RootSettings) -> str:
+    inside = root.path and os.path.normpath(path).startswith(os.path.normpath(root.path).rstrip("/") + "/")
+    return root.path if inside else ""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that all nodes share: NFS exports, the hosts fragment, DHCP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from osrd.model.cluster import Cluster, Node
+from osrd.model.finding import Finding
+from osrd.model.netboot import HostFacts
+from osrd.model.output import Content, Kind, Output, Stage, text_recipe
+from osrd.model.settings import DhcpBackend, Settings
+from osrd.plan.dhcp import DhcpPlanner
+from osrd.plan.exports import (
+    Export,
+    bad_options,
+    dynamic_clients,
+    export_of,
+    exports_file,
+    no_subnet,
+    pools,
+    unsafe_options,
+)
+from osrd.plan.hosts import Addresses, Sorted, hosts_file
+from osrd.plan.loaders import boot_files, boot_server, no_server, plan_loaders
+from osrd.plan.menus import shown
+from osrd.plan.offers import Offer, Offers
+
+
+@dataclass(slots=True)
+class Aggregates:
+    """Files with their content, and the kinds that must stay as published since they could not be made."""
+
+    source: str
+    files: list[tuple[Output, Content]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    frozen: set[Kind] = field(default_factory=set)
+
+    def add(self, kind: Kind, stage: Stage, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        output = Output(path, kind, stage, text_recipe(content), made_from=(self.source,), mode=mode)
+        self.files.append((output, content))
+
+
+class Aggregator:
+    """Makes the aggregated files; the DHCP planner in it keeps what each node adds."""
+
+    def __init__(self) -> None:
+        self._dhcp = DhcpPlanner()
+
+    def make(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        facts: HostFacts,
+        nodes: Sequence[Node],
+        *,
+        known: Sequence[Addresses],
+        offers: Offers,
+    ) -> Aggregates:
+        """All aggregated files; ``known[i]`` are the addresses of ``nodes[i]``."""
+        made = Aggregates(shown(cluster.file))
+        server = boot_server(settings, nodes)
+        if settings.hosts.file:
+            content = hosts_file([line for each in known for line in each.hosts], made.source)
+            made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, content)
+        if settings.nfs.exports:
+            _exports(made, settings, server, list(zip(nodes, known, strict=True)), offers)
+        wants_dhcp = settings.dhcp.backend is not DhcpBackend.NONE
+        if server and wants_dhcp:
+            boot = boot_files(settings, server, plan_loaders(settings, facts).usable)
+            result = self._dhcp.plan(nodes, settings, boot, cluster)
+            made.findings += result.findings
+            for file in result.files:
+                made.add(Kind.DHCP, Stage.DHCP, file.path, file.content, mode=file.mode)
+            made.frozen |= set() if result.files else {Kind.DHCP}
+        elif wants_dhcp or Kind.EXPORTS in made.frozen:
+            made.frozen.add(Kind.DHCP)
+            made.findings += [no_server()] if nodes and not server else []
+        return made
+
+
+def _exports(
+    made: Aggregates, settings: Settings, server: str, nodes: list[tuple[Node, Addresses]], offers: Offers
+) -> None:
+    """The exports file, unless something about it is unknown: then nodes that run keep the access they have."""
+    clients: dict[Export, list[Sorted]] = {}
+    exports: dict[int, Export | None] = {}
+    subnets = pools(settings)
+    for node, each in nodes:
+        offer = offers.of(node)
+        try:
+            export = exports[id(offer)]
+        except KeyError:
+            export = exports[id(offer)] = _export(made, settings, offer, server)
+        if export is None:
+            continue
+        line = clients.setdefault(export, [])
+        line += each.fixed
+        if each.dynamic:
+            found = dynamic_clients(each.dynamic, subnets)
+            line += found
+            if not found and not each.fixed:
+                made.findings.append(no_subnet(node.name))
+    if Kind.EXPORTS not in made.frozen and any(clients.values()):
+        made.add(Kind.EXPORTS, Stage.EXPORTS, settings.nfs.exports, exports_file(clients, made.source))
+
+
+def _export(made: Aggregates, settings: Settings, offer: Offer, server: str) -> Export | None:
+    """How this host exports the volume; EXPORTS is frozen when that cannot be said."""
+    if offer.volume is None:
+        return None
+    if not server and offer.volume.is_nfs and not (offer.root and offer.root.path):
+        made.frozen.add(Kind.EXPORTS)
+        return None
+    export = export_of(settings, offer.volume, offer.root, server)
+    if export is not None and unsafe_options(export):
+        made.findings.append(bad_options(export))
+        made.frozen.add(Kind.EXPORTS)
+        return None
+    return export
