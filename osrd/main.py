@@ -24,6 +24,7 @@ from osrd.model.finding import Severity
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
 from osrd.watch.start import start_watcher
+from osrd.watch.udev import UdevWatcher
 
 if TYPE_CHECKING:
     from osrd.bus.service import BusService
@@ -113,7 +114,8 @@ class _Daemon:
         self._first_run = asyncio.Event()
         self._reloading: int | None = None
         self._watcher = start_watcher(pipeline.settings.watch, engine.wake, loop, engine.report)
-        self._heartbeat = Heartbeat(self._notifier, loop)
+        self._udev = UdevWatcher(engine.wake, loop)
+        self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
         engine.after_run = self._after_run
         engine.subscribe(self._heard)
 
@@ -158,7 +160,7 @@ class _Daemon:
     def _announce(self) -> None:
         gc.collect()
         gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
-        self._heartbeat.start(self._alive)
+        self._heartbeat.start()
         self._notifier.ready(status_line(self._engine.snapshot))
         log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")
 
@@ -176,6 +178,7 @@ class _Daemon:
         self._notifier.stopping()
         self._heartbeat.stop()
         self._watcher.close()
+        self._udev.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
