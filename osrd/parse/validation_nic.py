@@ -52,6 +52,7 @@ def judge_nics(node: Node) -> list[Draft]:
     return drafts
 
 
+@lru_cache(maxsize=4096)
 def host_address(text: str) -> IPv4Address | None:
     """``text`` as an address that a NIC can have: not 0.0.0.0/8, loopback, multicast, reserved or broadcast."""
     address = _ipv4(text)
