@@ -418,9 +418,9 @@ class Departure:
             await self._connection.remove_match(self._rule)
 
 
-def _variant(code: int, signature: str, value: Any) -> tuple[int, Any]:
+def _variant(code: int, signature: str, value: Any) -> list[Any]:
     """One header field."""
-    return code, Variant(signature, value)
+    return [code, Variant(signature, value)]
 
 
 def _target(path: str, interface: str, member: str) -> list[Any]:

@@ -55,7 +55,7 @@ class Objects:
             lambda one, other: one is other,
         )
         self._listed: Rows[NodeView] = Rows(
-            _NODE_LIST, lambda key, view: node_row(node_path(key), view), shows_the_same
+            _NODE_LIST, lambda key, view: [node_row(node_path(key), view)], shows_the_same
         )
         self._indexed: Mapping[str, NodeView] | None = None
         self._by_name: dict[str, list[str]] = {}

@@ -71,7 +71,7 @@ class Authority:
                 "CheckAuthorization",
                 signature="(sa{sv})sa{ss}us",
                 arguments=(
-                    ("system-bus-name", {"name": wrapped(call.sender)}),
+                    ["system-bus-name", {"name": wrapped(call.sender)}],
                     action,
                     dict(details),
                     _ALLOW_USER_INTERACTION if call.interactive else 0,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the bus shows of the model: property tables per interface and the rows of the listings.
 
-Values are as the marshaller takes them: plain for the type the XML names, wrapped inside ``a{sv}``.
+Values are as the marshaller takes them: plain for the type the XML names (lists for structs), wrapped inside ``a{sv}``.
 """
 
 from collections.abc import Callable, Mapping
@@ -162,19 +162,19 @@ def shows_the_same(one: NodeView, other: NodeView) -> bool:
     )
 
 
-def node_row(path: str, view: NodeView) -> tuple[Any, ...]:
+def node_row(path: str, view: NodeView) -> list[Any]:
     """A row of ListNodes()."""
-    return (path, _id(view), text(view.node.name), str(view.boot_state), view.quarantined)
+    return [path, _id(view), text(view.node.name), str(view.boot_state), view.quarantined]
 
 
-def job_row(job: Job) -> tuple[Any, ...]:
+def job_row(job: Job) -> list[Any]:
     """A row of ListJobs()."""
-    return (job_path(job.number), str(job.kind), str(job.state), float(job.progress), text(job.message))
+    return [job_path(job.number), str(job.kind), str(job.state), float(job.progress), text(job.message)]
 
 
-def root_row(root: RootView) -> tuple[Any, ...]:
+def root_row(root: RootView) -> list[Any]:
     """A row of ListRoots()."""
-    return (text(root.name), text(root.volume), text(root.fstype), text(root.path), root.nodes)
+    return [text(root.name), text(root.volume), text(root.fstype), text(root.path), root.nodes]
 
 
 def action_row(action: PlannedAction) -> Dictionary:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine in memory: the seam between the bus and everything else, for tests of the bus alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from osrd.engine import api
+from osrd.model.cluster import Nic, Node, RootVolume
+from osrd.model.errors import NotFoundError, UnsupportedError
+from osrd.model.finding import Finding, Place, Severity
+from osrd.model.job import Job, JobKind, JobState
+from osrd.model.settings import BootWay
+from osrd.model.view import (
+    Event,
+    Generation,
+    JobAdded,
+    JobChanged,
+    JobRemoved,
+    NodeView,
+    PlannedAction,
+    PlanView,
+    RootView,
+    Snapshot,
+    SnapshotChanged,
+    State,
+)
+
+KINDS = {
+    api.Reconcile: JobKind.RECONCILE,
+    api.Apply: JobKind.APPLY,
+    api.Verify: JobKind.VERIFY,
+    api.Rollback: JobKind.ROLLBACK,
+    api.Reload: JobKind.RELOAD,
+}
+
+
+def finding(number: int = 1) -> Finding:
+    return Finding(
+        code="duplicate-mac",
+        severity=Severity.ERROR,
+        message=f"the NIC eth0 has the MAC of another node ({number})",
+        fix="give it its own",
+        place=Place("/etc/cluster/cluster.conf", number),
+        node=f"node{number}",
+        other="node2",
+        other_place=Place("/etc/cluster/cluster.conf", number + 9),
+    )
+
+
+def view(number: int, name: str = "") -> NodeView:
+    mac = f"00:16:3e:00:{number >> 8:02x}:{number & 255:02x}"
+    nic = Nic("eth0", mac, mac, f"10.0.{number >> 8}.{number & 255}", "255.255.0.0", "10.0.0.1")
+    root = RootVolume("nas:/vol/root", "nfs", "nas", "/vol/root", "ro")
+    node = Node(name or f"node{number}", number, str(number), root=root, nics=(nic,))
+    return NodeView(str(number), node, number, False, BootWay.FULL, "main")
+
+
+def snapshot(nodes: int = 2, **values: object) -> Snapshot:
+    views = {str(number): view(number) for number in range(1, nodes + 1)}
+    start = Snapshot(
+        state=State.READY,
+        in_sync=True,
+        generation=7,
+        config_version=3,
+        cluster_name="axqa107",
+        nodes=views,
+        roots=(RootView("main", "nas:/vol/root", "nfs", "/srv/root", nodes),),
+    )
+    return replace(start, **values)
+
+
+class FakeEngine:
+    """Implements osrd.engine.api.Engine; ``requests`` holds what was submitted, with the uid."""
+
+    def __init__(self, start: Snapshot | None = None) -> None:
+        self.snapshot = start or snapshot()
+        self.jobs: tuple[Job, ...] = ()
+        self.requests: list[tuple[api.Request, int]] = []
+        self.failure: Exception | None = None
+        self.plan_view = PlanView("0123abcd", (PlannedAction("write", "/srv/tftp/x", "new", "node1", "+x"),))
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        self._listeners.append(listener)
+
+    def submit(self, request: api.Request, owner: int) -> Job:
+        if self.failure is not None:
+            raise self.failure
+        self.requests.append((request, owner))
+        job = Job(len(self.requests), KINDS.get(type(request), JobKind.EDIT), JobState.QUEUED, owner=owner)
+        self.jobs += (job,)
+        self.tell(JobAdded(job))
+        return job
+
+    def cancel(self, number: int) -> None:
+        job = next((job for job in self.jobs if job.number == number), None)
+        if job is None:
+            raise NotFoundError(f"there is no job {number}")
+        if job.state is not JobState.QUEUED:
+            raise UnsupportedError("it runs")
+        self.change(replace(job, state=JobState.CANCELLED))
+
+    async def plan(self, *, diff: bool) -> PlanView:
+        return self.plan_view if diff else replace(self.plan_view, actions=())
+
+    async def generations(self) -> tuple[Generation, ...]:
+        return (Generation(7, 1.5, "cluster.conf", 3, 4, 1, current=True),)
+
+    def change(self, job: Job) -> None:
+        self.jobs = tuple(job if old.number == job.number else old for old in self.jobs)
+        self.tell(JobChanged(job))
+
+    def remove(self, job: Job) -> None:
+        self.jobs = tuple(old for old in self.jobs if old.number != job.number)
+        self.tell(JobRemoved(job))
+
+    def show(self, after: Snapshot) -> None:
+        before, self.snapshot = self.snapshot, after
+        self.tell(SnapshotChanged(before, after))
+
+    def tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
