@@ -12,8 +12,8 @@ _IP = r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+"
 _STRING = r'"(?:[^"\\\n]|\\["\\])*"'
 _MAC = ":".join(["[0-9a-f][0-9a-f]"] * 6)
 _HOST = re.compile(
-    rf'^host "([^"\\\n]*)/{_MAC}" {{ hardware ethernet ({_MAC});'
-    rf'(?: fixed-address ({_IP});)?(?: option host-name "([^"\\\n]*)";)? }}$',
+    rf"^host osr-[0-9a-f]+ {{ hardware ethernet ({_MAC});"
+    rf'(?: fixed-address ([0-9.]{{7,15}});)?(?: option host-name "([^"\\\n]*)";)? }} # (.*)$',
     re.MULTILINE,
 )
 _SUBNET = re.compile(rf"subnet ({_IP}) netmask ({_IP}) {{")
@@ -51,7 +51,7 @@ def read(text: str, file: str) -> tuple[Hosts, Networks]:
         numbered = list(enumerate(body.split("\n"), above + 1))
         lines = [number for number, line in numbered if _HOST.fullmatch(line)]
         findings = [_odd(file, number, line) for number, line in numbered if line and not _HOST.fullmatch(line)]
-    owners, macs, addresses, names = zip(*found, strict=True) if found else ((), (), (), ())
+    macs, addresses, names, owners = zip(*found, strict=True) if found else ((), (), (), ())
     hosts = Hosts(
         macs, addresses, [name.lower() for name in names], owners, lines, claimed_rows(text[:start]), tuple(findings)
     )

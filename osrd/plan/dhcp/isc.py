@@ -14,12 +14,13 @@ _IPXE = 'exists osr-ipxe or suffix(option user-class, 4) = "iPXE"'
 
 
 def host(reservation: Reservation) -> str:
-    """One declaration per hardware address, for a declaration can hold only one. Its name must be unique among all
-    declarations (the server refuses its whole configuration otherwise), hence the address in it."""
+    """One declaration per hardware address, for a declaration can hold only one. Its name must be an identifier and
+    unique among all declarations (the server refuses its whole configuration otherwise), hence the address in it; the
+    node is behind it, where anything may stand."""
     fixed = f" fixed-address {reservation.address};" if reservation.address else ""
     name = f" option host-name {quoted(reservation.name)};" if reservation.name else ""
     return "".join(
-        f"host {quoted(f'{reservation.owner}/{mac}')} {{ hardware ethernet {mac};{fixed}{name} }}\n"
+        f"host osr-{mac.replace(':', '')} {{ hardware ethernet {mac};{fixed}{name} }} # {reservation.owner}\n"
         for mac in reservation.macs
     )
 
