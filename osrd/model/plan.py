@@ -81,10 +81,12 @@ class Plan:
     """Actions in the order in which they are applied, and what could not be planned.
 
     ``digest`` identifies the plan: equal digests mean the same actions with the same content on the same files.
+    ``kept`` names owned files that nothing wants any more but an earlier generation, which may be rolled back to, does.
     """
 
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = field(default=(), compare=False)
+    kept: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def digest(self) -> str:
