@@ -9,7 +9,7 @@ import click
 from osrd.bus.names import MANAGER, ROOT
 from osrd.cli.exits import Exit
 from osrd.cli.output import can_ask, emit_json, emit_lines, paint
-from osrd.cli.progress import follow_job, job_object, run_job, show_job
+from osrd.cli.progress import job_object, run_job, show_job
 from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import safe, shown
 from osrd.model.view import State
@@ -91,26 +91,22 @@ def apply(session: Session, digest: str | None, yes: bool) -> Exit:
     if asks and (session.json or not can_ask()):
         raise click.UsageError("cannot ask without a terminal: add --yes, or --plan DIGEST as `osrctl plan` shows it")
 
-    async def work(bus: Bus) -> dict[str, Any] | None:
+    async def work(bus: Bus) -> tuple[bool, str, Actions]:
         held = (await bus.properties(ROOT, MANAGER))["State"] == State.PINNED
-        digest, actions = await _plan(bus, diff=False)
-        if not session.json:
-            emit_lines(_plan_lines(digest, actions))
-            emit_lines([_END_OF_HOLD] if held else [])
-        if not actions and not held:
-            return {}
-        if asks and not click.confirm("Apply it?", default=False):
-            return None
-        return await follow_job(session, bus, "Apply", "sa{sv}", digest, {})
+        return held, *await _plan(bus, diff=False)
 
-    job = session.run(work)
-    if job is None:
+    held, digest, actions = session.run(work)
+    if not session.json:
+        emit_lines([_END_OF_HOLD] if held else [])
+        emit_lines(_plan_lines(digest, actions) if actions or not held else [])
+    if not actions and not held:
+        if session.json:
+            emit_json(job_object({"Path": None, "Kind": "apply", "State": "done", "Message": "nothing to do"}))
+        return Exit.OK
+    # Asked between two connections: asyncio would keep the first Ctrl-C from ending the question.
+    if asks and not click.confirm("Apply it?", default=False):
         return Exit.NEGATIVE
-    if job:
-        return show_job(session, job)
-    if session.json:
-        emit_json(job_object({"Path": None, "Kind": "apply", "State": "done", "Message": "nothing to do"}))
-    return Exit.OK
+    return show_job(session, run_job(session, "Apply", "sa{sv}", digest, {}))
 
 
 @click.command()

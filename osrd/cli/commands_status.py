@@ -13,9 +13,16 @@ from osrd.cli.exits import Exit
 from osrd.cli.output import emit_json, emit_lines, emit_table, paint
 from osrd.cli.session import Bus, Session, json_option, pass_session
 from osrd.cli.text import safe
+from osrd.model.view import State
 
 #: How many findings fit on the one screen of ``status``.
 FIRST_FINDINGS = 5
+
+#: What a state means where its name does not say it.
+_HINTS = {
+    State.INVALID: "; the last good state is still served",
+    State.PINNED: "; a rollback is held until the inputs change or `osrctl apply`",
+}
 
 
 @click.command()
@@ -34,7 +41,7 @@ def status(session: Session, exit_code: bool) -> Exit:
         emit_json(_status_object(manager, quarantined))
     else:
         emit_lines(_status_lines(manager, quarantined))
-    return Exit.OK if not exit_code or (manager["State"] == "ready" and manager["InSync"]) else Exit.NEGATIVE
+    return Exit.OK if not exit_code or (manager["State"] == State.READY and manager["InSync"]) else Exit.NEGATIVE
 
 
 def _status_object(manager: Mapping[str, Any], quarantined: int) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def _status_lines(manager: Mapping[str, Any], quarantined: int) -> Iterator[str]
     total = manager["FindingsTotal"]
     in_sync = "in sync" if manager["InSync"] else "not in sync"
     held = f" ({click.style(f'{quarantined} quarantined', fg='red')})" if quarantined else ""
-    yield f"State:      {paint(manager['State'])}, {in_sync}"
+    yield f"State:      {paint(manager['State'])}, {in_sync}{_HINTS.get(manager['State'], '')}"
     yield f"Cluster:    {safe(manager['ClusterName'])}, config_version {manager['ConfigVersion']}"
     yield f"Generation: {manager['Generation'] or 'none published yet'}"
     yield f"Nodes:      {manager['NodeCount']}{held}"

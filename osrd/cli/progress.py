@@ -26,16 +26,11 @@ def run_job(session: Session, member: str, signature: str, *arguments: object) -
     """
 
     async def work(bus: Bus) -> dict[str, Any]:
-        return await follow_job(session, bus, member, signature, *arguments)
+        (path,) = await bus.call(MANAGER, member, signature, *arguments)
+        with reporting(session) as report:
+            return {"Path": path, **await bus.wait_job(path, report)}
 
-    return session.run(work)
-
-
-async def follow_job(session: Session, bus: Bus, member: str, signature: str, *arguments: object) -> dict[str, Any]:
-    """run_job() for a caller that has a connection already."""
-    (path,) = await bus.call(MANAGER, member, signature, *arguments)
-    with reporting(session) as report:
-        job = {"Path": path, **await bus.wait_job(path, report)}
+    job = session.run(work)
     if job["State"] == JobState.FAILED:
         raise error_named(job.get("Error", ""), job["Message"] or f"{job['Kind']} failed")
     if job["State"] == JobState.CANCELLED:

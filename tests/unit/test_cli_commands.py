@@ -93,6 +93,12 @@ def test_status_counts_what_it_does_not_show() -> None:
     assert "1995 more" in result.stdout
 
 
+def test_status_says_what_a_hold_is() -> None:
+    scripted = bus()
+    scripted.objects[ROOT][MANAGER]["State"] = "pinned"
+    assert "osrctl apply" in run(scripted, "status").stdout
+
+
 def test_status_as_json() -> None:
     answer = json.loads(run(bus(), "status", "--json").stdout)
     assert answer == json.loads(run(bus(), "--json", "status").stdout)

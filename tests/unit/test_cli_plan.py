@@ -97,7 +97,9 @@ def test_apply_of_nothing_makes_no_job_unless_a_rollback_is_held() -> None:
     assert [call[0] for call in scripted.calls] == ["Plan"]
     assert json.loads(run(bus(), "apply", "--yes", "--json").stdout)["job"] is None
     scripted = bus(state="pinned")
-    assert "a rollback is held" in run(scripted, "apply", "--yes").stdout
+    shown = run(scripted, "apply", "--yes").stdout
+    assert "a rollback is held" in shown
+    assert "nothing to do" not in shown
     assert [call[0] for call in scripted.calls] == ["Plan", "Apply"]
 
 

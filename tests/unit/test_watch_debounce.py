@@ -58,7 +58,7 @@ def paths(*names: str) -> frozenset[str]:
 
 def test_one_hint_fires_after_the_quiet_time_and_leaves_no_timer() -> None:
     clock, fired = HandClock(), list[frozenset[str]]()
-    debounce = Debounce(fired.append, 0.05, 1.0, clock)
+    debounce = Debounce(0.05, 1.0, clock, fired.append)
     debounce.hint(paths("/a"))
     clock.advance(0.049)
     assert fired == []
@@ -71,7 +71,7 @@ def test_one_hint_fires_after_the_quiet_time_and_leaves_no_timer() -> None:
 
 def test_a_burst_is_one_wake_up_and_cannot_delay_it_for_ever() -> None:
     clock, fired = HandClock(), list[float]()
-    debounce = Debounce(lambda _: fired.append(clock.now - 1000), 0.05, 1.0, clock)
+    debounce = Debounce(0.05, 1.0, clock, lambda _: fired.append(clock.now - 1000))
     for _ in range(150):
         debounce.hint(paths("/a"))
         clock.advance(0.01)
@@ -81,7 +81,7 @@ def test_a_burst_is_one_wake_up_and_cannot_delay_it_for_ever() -> None:
 
 def test_paths_are_collected_and_something_swallows_them() -> None:
     clock, fired = HandClock(), list[frozenset[str]]()
-    debounce = Debounce(fired.append, 0.05, 1.0, clock)
+    debounce = Debounce(0.05, 1.0, clock, fired.append)
     debounce.hint(paths("/a"))
     debounce.hint(paths("/b", "/c"))
     clock.advance(1)
@@ -96,7 +96,7 @@ def test_paths_are_collected_and_something_swallows_them() -> None:
 
 def test_too_many_paths_are_something() -> None:
     clock, fired = HandClock(), list[frozenset[str]]()
-    debounce = Debounce(fired.append, 0.05, 1.0, clock)
+    debounce = Debounce(0.05, 1.0, clock, fired.append)
     debounce.hint(frozenset(str(number) for number in range(MOST_PATHS)))
     clock.advance(1)
     debounce.hint(frozenset(str(number) for number in range(MOST_PATHS + 1)))
@@ -106,7 +106,7 @@ def test_too_many_paths_are_something() -> None:
 
 def test_closed_is_silent() -> None:
     clock, fired = HandClock(), list[frozenset[str]]()
-    debounce = Debounce(fired.append, 0.05, 1.0, clock)
+    debounce = Debounce(0.05, 1.0, clock, fired.append)
     debounce.hint(paths("/a"))
     debounce.close()
     clock.advance(10)
@@ -116,7 +116,7 @@ def test_closed_is_silent() -> None:
 @given(st.lists(st.tuples(st.floats(0, 3), st.sets(st.sampled_from("abc"), min_size=1)), max_size=40))
 def test_nothing_hinted_is_ever_lost_or_late(hints: list[tuple[float, set[str]]]) -> None:
     clock, fired = HandClock(), list[tuple[float, frozenset[str]]]()
-    debounce = Debounce(lambda found: fired.append((clock.now, found)), 0.5, 2.0, clock)
+    debounce = Debounce(0.5, 2.0, clock, lambda found: fired.append((clock.now, found)))
     hinted: list[tuple[float, set[str]]] = []
     for wait, names in hints:
         clock.advance(wait)

@@ -12,6 +12,7 @@ from osrd.model.finding import Finding, Severity
 from osrd.model.settings import InotifyUse, WatchSettings
 from osrd.watch import start as start_module
 from osrd.watch.base import Watcher
+from osrd.watch.debounce import Debounce
 from osrd.watch.filesystems import Filesystems
 from osrd.watch.inotify import InotifyWatcher
 from osrd.watch.start import HostWatcher, start_watcher
@@ -28,11 +29,19 @@ class Daemon:
         self.findings: list[Finding] = []
 
     def watch(self, settings: WatchSettings) -> Watcher:
-        return start_watcher(settings, self.wakes.append, asyncio.get_running_loop(), self.findings.append)
+        loop = asyncio.get_running_loop()
+        debounce = Debounce(settings.quiet, settings.limit, loop, self.wakes.append)
+        return start_watcher(settings, debounce.hint, loop, self.findings.append)
 
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(test())
+
+
+def pending_timers(within: float = 1e9) -> int:
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = loop._scheduled  # type: ignore[attr-defined]
+    return sum(not timer.cancelled() and timer.when() - loop.time() < within for timer in timers)
 
 
 def test_a_burst_of_edits_is_one_wake_up(tmp_path: Path) -> None:
@@ -56,14 +65,14 @@ def test_a_burst_of_edits_is_one_wake_up(tmp_path: Path) -> None:
 
 def test_idle_means_one_slow_timer(tmp_path: Path) -> None:
     async def test() -> None:
-        loop = asyncio.get_running_loop()
         daemon = Daemon()
         watcher = daemon.watch(FAST)
         watcher.sync({str(tmp_path): None})
         await eventually_async(lambda: daemon.wakes, "the look at a new directory")
-        timers = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-        assert len([timer for timer in timers if timer.when() - loop.time() < 800]) == 0
+        assert pending_timers(within=800) == 0
+        assert pending_timers(within=1200) >= 1
         watcher.close()
+        assert pending_timers(within=1200) == 0
 
     run(test)
 
@@ -78,9 +87,7 @@ def test_without_inotify_the_poller_wakes(tmp_path: Path) -> None:
         assert set(daemon.wakes) == {frozenset()}
         assert daemon.findings == []  # it was asked for
         watcher.close()
-        count = len(daemon.wakes)
-        await asyncio.sleep(0)
-        assert len(daemon.wakes) == count
+        assert pending_timers() <= 1  # of the debounce, which outlives the watcher
 
     run(test)
 
