@@ -68,9 +68,9 @@ def _servers(cluster: Cluster, facts: Sequence[Facts]) -> list[Finding]:
     for server, count in ranking[1:]:
         index = servers.index(server)
         root = cluster.nodes[index].root
-        more = f" and {count - 1} more" if count > 1 else ""
+        more, verb = (f" and {count - 1} more", "have") if count > 1 else ("", "has")
         message = (
-            f"{title(cluster, index)}{more} have their root on {shown(server)}, "
+            f"{title(cluster, index)}{more} {verb} a root on {shown(server)}, "
             f"{ranking[0][1]} nodes on {shown(ranking[0][0])}"
         )
         finding = Finding(
