@@ -11,7 +11,7 @@ class Debounce:
     """Calls ``fire`` with all hinted paths once nothing came for ``quiet`` seconds, at the latest ``limit`` seconds
     after the first hint. A hint of "something" makes the whole burst one."""
 
-    def __init__(self, fire: WakeUp, quiet: float, limit: float, clock: Clock) -> None:
+    def __init__(self, quiet: float, limit: float, clock: Clock, fire: WakeUp) -> None:
         self._fire = fire
         self._quiet = quiet
         self._limit = limit
