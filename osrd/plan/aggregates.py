@@ -23,7 +23,7 @@ from osrd.plan.exports import (
 from osrd.plan.hosts import Addresses, Sorted, hosts_file
 from osrd.plan.loaders import boot_files, boot_server, no_server, plan_loaders
 from osrd.plan.menus import shown
-from osrd.plan.offers import Offer, Offers
+from osrd.plan.offers import Offer
 
 
 @dataclass(slots=True)
@@ -54,16 +54,16 @@ class Aggregator:
         nodes: Sequence[Node],
         *,
         known: Sequence[Addresses],
-        offers: Offers,
+        offered: Sequence[Offer],
     ) -> Aggregates:
-        """All aggregated files; ``known[i]`` are the addresses of ``nodes[i]``."""
+        """All aggregated files; ``known[i]`` are the addresses of ``nodes[i]``, ``offered[i]`` is its offer."""
         made = Aggregates(shown(cluster.file))
         server = boot_server(settings, nodes)
         if settings.hosts.file:
             content = hosts_file([line for each in known for line in each.hosts], made.source)
             made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, content)
         if settings.nfs.exports:
-            _exports(made, settings, server, list(zip(nodes, known, strict=True)), offers)
+            _exports(made, settings, server, list(zip(nodes, known, offered, strict=True)))
         wants_dhcp = settings.dhcp.backend is not DhcpBackend.NONE
         if server and wants_dhcp:
             boot = boot_files(settings, server, plan_loaders(settings, facts).usable)
@@ -78,22 +78,19 @@ class Aggregator:
         return made
 
 
-def _exports(
-    made: Aggregates, settings: Settings, server: str, nodes: list[tuple[Node, Addresses]], offers: Offers
-) -> None:
+def _exports(made: Aggregates, settings: Settings, server: str, nodes: list[tuple[Node, Addresses, Offer]]) -> None:
     """The exports file, unless something about it is unknown: then nodes that run keep the access they have."""
     clients: dict[Export, list[Sorted]] = {}
-    exports: dict[int, Export | None] = {}
+    lines: dict[int, list[Sorted] | None] = {}
     subnets = pools(settings)
-    for node, each in nodes:
-        offer = offers.of(node)
+    for node, each, offer in nodes:
         try:
-            export = exports[id(offer)]
+            line = lines[id(offer)]
         except KeyError:
-            export = exports[id(offer)] = _export(made, settings, offer, server)
-        if export is None:
+            export = _export(made, settings, offer, server)
+            line = lines[id(offer)] = None if export is None else clients.setdefault(export, [])
+        if line is None:
             continue
-        line = clients.setdefault(export, [])
         line += each.fixed
         if each.dynamic:
             found = dynamic_clients(each.dynamic, subnets)

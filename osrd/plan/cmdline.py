@@ -20,6 +20,7 @@ _WORD = re.compile(r"[A-Za-z0-9_./:=,@%+\[\]~-]+", re.ASCII)
 _KERNEL_NIC_NAME = re.compile(r"eth(\d+)", re.ASCII)
 _NOT_IN_APPEND = re.compile(r"[\x00-\x1f\x7f\\'`]|\$\{")
 _IPXE_OPERATORS = frozenset({"||", "&&", ";"})
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_./:=,@%+ -]")
 _NEEDS_GRUB_QUOTES = re.compile(r"[^A-Za-z0-9_./:=,@%+-]")
 
 
@@ -193,6 +194,11 @@ def append_words(append: str, where: str) -> tuple[str, ...]:
     if bad:
         raise InvalidConfigError(f"append of {where} has {bad[0]!r}, which iPXE would obey", "remove it")
     return tuple(words)
+
+
+def is_plain(args: str) -> bool:
+    """Whether a whole command line means the same to GRUB as to the kernel."""
+    return _NOT_PLAIN.search(args) is None
 
 
 def grub_words(words: tuple[str, ...]) -> str:

@@ -62,9 +62,17 @@ class _Run:
 
     inputs: Inputs
     keys: list[_Key]
-    offers: Offers
     desired: Desired
+    made: "_Made"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a pass over the nodes found: for each node its entry and its offer."""
+
+    offers: Offers
     entries: list[_Entry]
+    offered: list[Offer]
 
 
 @dataclass(slots=True)
@@ -105,10 +113,10 @@ class Desirer:
         collected.findings += unknown_overrides(inputs.facts.templates)
         kinds = self._shared_menus(inputs, collected)
         offers = Offers(inputs.settings, inputs.cluster, inputs.facts, self._maker.templates.digest, kinds)
-        entries = self._node_menus(inputs, keys, offers, collected)
-        self._collect_nodes(inputs, entries, collected)
+        made = self._node_menus(inputs, keys, offers, collected)
+        self._collect_nodes(inputs, made.entries, collected)
         self._collect_files(inputs, offers, collected)
-        self._collect_aggregates(self._aggregate(inputs, entries, offers), collected)
+        self._collect_aggregates(self._aggregate(inputs, made), collected)
         desired = Desired(
             collected.outputs,
             collected.contents,
@@ -117,12 +125,12 @@ class Desirer:
             tuple(dict.fromkeys(collected.findings)),
         )
         light = {recipe: made for recipe, made in collected.contents.items() if _is_light(made)}
-        self._last = _Run(inputs, keys, offers, replace(desired, contents=light), entries)
+        self._last = _Run(inputs, keys, replace(desired, contents=light), made)
         return desired
 
     def current_pairs(self) -> Mapping[str, StoredPair]:
         """Name of a [root] section to the kernel and initrd that its menus offer, as of the last call."""
-        return self._last.offers.stored if self._last else {}
+        return self._last.made.offers.stored if self._last else {}
 
     def content_of(self, path: str) -> bytes | None:
         """Render one output of the last call again; None for unknown paths and for files that are copied or built."""
@@ -132,14 +140,14 @@ class Desirer:
             return None
         found = _Collected()
         if output.kind in MENU_KINDS and output.node:
-            nodes = ((node, entry) for node, entry in zip(run.inputs.nodes, run.entries, strict=True))
+            nodes = ((node, entry) for node, entry in zip(run.inputs.nodes, run.made.entries, strict=True))
             for node, entry in nodes:
                 if node.name == output.node and entry.around is not None:
                     self._maker.node(node, entry.around, found.emit)
         elif output.kind in MENU_KINDS:
             self._maker.shared(run.inputs.cluster, run.inputs.settings, output.kind, found.emit)
         elif output.kind in (Kind.EXPORTS, Kind.HOSTS, Kind.DHCP):
-            self._collect_aggregates(self._aggregate(run.inputs, run.entries, run.offers), found)
+            self._collect_aggregates(self._aggregate(run.inputs, run.made), found)
         content = found.contents.get(output.recipe)
         return content if isinstance(content, bytes) else None
 
@@ -165,14 +173,14 @@ class Desirer:
             collected.frozen_kinds.add(kind)
         return frozenset(good)
 
-    def _node_menus(self, inputs: Inputs, keys: list[_Key], offers: Offers, collected: _Collected) -> list[_Entry]:
+    def _node_menus(self, inputs: Inputs, keys: list[_Key], offers: Offers, collected: _Collected) -> _Made:
         """An entry per node. When a template fails on a node, its kind is given up and all is done without it: half a
         cluster with the new menu and half with the old one would be worse than the old one for all."""
         self._forget_mended(inputs.nodes, keys, offers)
         while True:
             contents: dict[str, Content] = {}
             try:
-                entries = self._one_pass(inputs.nodes, keys, offers, contents)
+                made = self._one_pass(inputs.nodes, keys, offers, contents)
             except _TemplateBrokeError as stop:
                 self._broken[stop.kind] = stop.broken
                 continue
@@ -183,7 +191,7 @@ class Desirer:
             collected.frozen_kinds.add(kind)
         for path in [path for path, output in collected.outputs.items() if output.kind in self._broken]:
             del collected.outputs[path]
-        return entries
+        return made
 
     def _forget_mended(self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers) -> None:
         """Give a kind another chance when the node it failed on is gone or is made differently now."""
@@ -195,12 +203,12 @@ class Desirer:
 
     def _one_pass(
         self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers, contents: dict[str, Content]
-    ) -> list[_Entry]:
+    ) -> _Made:
         """Entries of all nodes, rendering those that are not known yet. Raises _TemplateBrokeError."""
         before, after = self._entries, {}
         known: dict[Surroundings, Surroundings] = {}
         used: dict[int, Surroundings | None] = {}
-        entries = []
+        entries, offered = [], []
         for node, key in zip(nodes, keys, strict=True):
             offer = offers.of(node)
             try:
@@ -212,8 +220,9 @@ class Desirer:
                 entry = self._entry(node, key, offer, around, contents)
             after[key] = entry
             entries.append(entry)
+            offered.append(offer)
         self._entries, self._known = after, known
-        return entries
+        return _Made(offers, entries, offered)
 
     def _interned(self, around: Surroundings | None, known: dict[Surroundings, Surroundings]) -> Surroundings | None:
         """The same object for equal surroundings, call after call, less the kinds that are broken."""
@@ -244,12 +253,12 @@ class Desirer:
 
     def _collect_nodes(self, inputs: Inputs, entries: list[_Entry], collected: _Collected) -> None:
         outputs = collected.outputs
-        for entry in entries:
+        for node, entry in zip(inputs.nodes, entries, strict=True):
             for output in entry.outputs:
                 outputs[output.path] = output
-        for node, entry in zip(inputs.nodes, entries, strict=True):
-            if entry.around is None and node.com_info:
-                collected.frozen_nodes.add(node.name)
+            if entry.around is None:
+                if node.com_info:
+                    collected.frozen_nodes.add(node.name)
             elif entry.refusal is not None:
                 collected.frozen_nodes.add(node.name)
                 collected.findings.append(_placed(entry.refusal, node, inputs.cluster))
@@ -269,14 +278,10 @@ class Desirer:
         if loaders.keep:
             collected.frozen_kinds.add(Kind.LOADER)
 
-    def _aggregate(self, inputs: Inputs, entries: list[_Entry], offers: Offers) -> Aggregates:
+    def _aggregate(self, inputs: Inputs, made: _Made) -> Aggregates:
+        known = [entry.addresses for entry in made.entries]
         return self._aggregator.make(
-            inputs.settings,
-            inputs.cluster,
-            inputs.facts,
-            inputs.nodes,
-            known=[entry.addresses for entry in entries],
-            offers=offers,
+            inputs.settings, inputs.cluster, inputs.facts, inputs.nodes, known=known, offered=made.offered
         )
 
     @staticmethod

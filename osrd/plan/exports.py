@@ -78,11 +78,10 @@ def exports_file(clients: Mapping[Export, Iterable[Sorted]], cluster_file: str) 
     server); a client is listed once, with the options of the first in order."""
     by_path: dict[str, dict[Sorted, str]] = {}
     for export in sorted(clients, key=lambda export: (export.path, export.options)):
-        line = by_path.setdefault(export.path, {})
-        for client in clients[export]:
-            line.setdefault(client, export.options)
+        now = dict.fromkeys(clients[export], export.options)
+        by_path[export.path] = {**now, **by_path.get(export.path, {})}
     lines = [
-        f"{escaped(path)} " + " ".join([f"{text}({line[number, text]})" for number, text in sorted(line)]) + "\n"
+        f"{escaped(path)} {' '.join([f'{text}({options})' for (_, text), options in sorted(line.items())])}\n"
         for path, line in by_path.items()
         if line
     ]

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The addresses of nodes, and the hosts(5) fragment made of them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from osrd.model.cluster import Node
+
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_DOTTED = re.compile(r"\.".join([_OCTET] * 4), re.ASCII)
 
 #: Something with a place in the order of addresses, and its text: ``(0xC0A87AAB, "192.168.122.171")``.
 Sorted = tuple[int, str]
@@ -23,18 +27,8 @@ class Addresses:
 def packed(address: str) -> int | None:
     """An IPv4 address as a number, None when it is none (the validator says so; leading zeros are refused since
     inet_aton(3) takes them for octal)."""
-    parts = address.split(".")
-    if len(parts) != 4:
-        return None
-    number = 0
-    for part in parts:
-        if not (part.isascii() and part.isdigit()) or len(part) > 3 or (len(part) > 1 and part[0] == "0"):
-            return None
-        octet = int(part)
-        if octet > 255:
-            return None
-        number = number << 8 | octet
-    return number
+    match = _DOTTED.fullmatch(address)
+    return int.from_bytes(bytes(map(int, match.groups()))) if match else None
 
 
 def addresses(node: Node) -> Addresses:

@@ -16,7 +16,7 @@ from osrd.model.errors import InvalidConfigError
 from osrd.model.finding import Finding, Severity
 from osrd.model.output import Content, Kind, Output, Stage, text_recipe
 from osrd.model.settings import BootWay, RootSettings, Settings, UefiLoader
-from osrd.plan.cmdline import append_words, grub_words, is_word, nic_words, node_words, word
+from osrd.plan.cmdline import append_words, grub_words, is_plain, is_word, nic_words, node_words, word
 from osrd.plan.kernels import BootPair
 from osrd.plan.roots import boot_way
 from osrd.plan.templating import TEMPLATES, Renderer, TemplateFailedError, Templates
@@ -133,14 +133,13 @@ class MenuMaker:
         nics = node.boot_nics
         common = node_words(node, around.cluster, around.way)
         per_nic = [nic_words(node, nic) if around.way is BootWay.STATIC else () for nic in nics]
-        values = _node_values(node, around)
+        values = {**self.templates.globals, **_node_values(node, around)}
         made_from = {name: (around.cluster_file, self.templates.origin(name)) for name, _, _ in _PER_NIC}
         for nic, extra in zip(nics, per_nic, strict=True):
             words = (*common, *extra, *around.append)
-            bootif = dashed(nic.mac)
-            values.update(
-                nic=shown(nic.name), mac=nic.mac, bootif=bootif, args=" ".join(words), grub_args=grub_words(words)
-            )
+            args, bootif = " ".join(words), dashed(nic.mac)
+            values["nic"], values["mac"], values["bootif"] = shown(nic.name), nic.mac, bootif
+            values["args"], values["grub_args"] = args, args if is_plain(args) else grub_words(words)
             for name, before, after in _PER_NIC:
                 kind = TEMPLATES[name]
                 if kind in around.kinds:
@@ -151,6 +150,7 @@ class MenuMaker:
     def shared(self, cluster: Cluster, settings: Settings, kind: Kind, emit: Emit) -> None:
         """The files of ``kind`` for machines that are no nodes. Raises TemplateFailedError."""
         values = {
+            **self.templates.globals,
             "cluster": shown(cluster.name),
             "cluster_file": shown(cluster.file),
             "timeout": settings.boot.timeout,
