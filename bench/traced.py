@@ -27,20 +27,25 @@ def phase(trace: str, name: str) -> Phase:
     """The part of the trace between the mark ``name`` and the next one."""
     _, _, rest = trace.partition(f"{MARK}{name}")
     body = rest.partition(MARK)[0]
-    writes, files = 0, []
-    for line in body.splitlines():
+    return Phase(len(changes(body)), written_files(body))
+
+
+def changes(trace: str) -> list[str]:
+    """The lines of system calls that changed something on a file system, or might have created it."""
+    found = []
+    for line in trace.splitlines():
         match = _CALL.match(line)
         if not match or " = -1 " in line:
             continue
         call, arguments = match.groups()
-        if (
-            call in _CHANGES
-            or (call in _WRITES and re.match(r"\d+</", arguments))
-            or (call in _OPENS and re.search(r"O_CREAT|O_TRUNC", arguments))
-        ):
-            writes += 1
-        if call in _OPENS and re.search(r"O_WRONLY|O_RDWR", arguments):
-            opened = re.search(r"= \d+<(/[^>]*)>", line)
-            if opened:
-                files.append(opened.group(1))
-    return Phase(writes, tuple(dict.fromkeys(files)))
+        writes = call in _WRITES and re.match(r"\d+</(?!dev/)", arguments)
+        creates = call in _OPENS and re.search(r"O_CREAT|O_TRUNC", arguments)
+        if call in _CHANGES or writes or creates:
+            found.append(line)
+    return found
+
+
+def written_files(trace: str) -> tuple[str, ...]:
+    """The paths that were opened for writing, in the order of first opening."""
+    opened = re.findall(r"(?m)^.*O_(?:WRONLY|RDWR).* = \d+<(/[^>]*)>", trace)
+    return tuple(dict.fromkeys(opened))
