@@ -62,6 +62,21 @@ def _unclaimed(file: str) -> Finding:
     )
 
 
+def cut_short(text: str, file: str) -> list[Finding]:
+    """A finding when the last line of ``text`` has no end: a name cut in the middle looks like a name."""
+    if text.endswith("\n"):
+        return []
+    return [
+        Finding(
+            "dhcp-cut-short",
+            Severity.ERROR,
+            f"{file} ends in the middle of a line",
+            "look for a full file system, then let osrd write it again",
+            place=Place(file, text.count("\n") + 1),
+        )
+    ]
+
+
 def bad_mac(file: str, line: int, text: str) -> Finding:
     """``text`` stands where a hardware address should."""
     return Finding(

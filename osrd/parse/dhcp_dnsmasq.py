@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from osrd.model.finding import Finding
-from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, unexpected
+from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, cut_short, unexpected
 
 # Spelled out, and addresses only by their characters (judge looks at them): half the time for 10,000 lines.
 _MAC = ":".join(["[0-9a-f][0-9a-f]"] * 6)
@@ -40,11 +40,11 @@ def read_hosts(text: str, file: str) -> Hosts:
     comments = _COMMENTS.match(lowered)
     above = comments[0].count("\n") if comments else 0
     lines: Sequence[int] = range(above + 1, above + 1 + len(found))
-    findings: list[Finding] = []
-    if above + len(found) != lowered.count("\n") or not lowered.endswith("\n"):
+    findings = cut_short(lowered, file)
+    if findings or above + len(found) != lowered.count("\n"):
         numbered = list(enumerate(lowered.split("\n"), 1))
         lines = [number for number, line in numbered if _HOST.fullmatch(line)]
-        findings = [_odd(file, number, line) for number, line in numbered if line and not _known(line)]
+        findings += [_odd(file, number, line) for number, line in numbered if line and not _known(line)]
     macs, addresses, names = zip(*found, strict=True) if found else ((), (), ())
     return Hosts(macs, addresses, names, (), lines, claimed_rows(lowered), tuple(findings))
 

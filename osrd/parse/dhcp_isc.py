@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from osrd.model.finding import Finding
-from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, unexpected
+from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, cut_short, unexpected
 
 _IP = r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+"
 _STRING = r'"(?:[^"\\\n]|\\["\\])*"'
@@ -23,7 +23,7 @@ _IPXE = r'exists osr-ipxe or suffix\(option user-class, 4\) = "iPXE"'
 _STATEMENT = re.compile(
     "|".join(
         (
-            r"authoritative;|ddns-update-style none;|ignore-client-uids true;|(?:default|max)-lease-time [0-9]+;",
+            r"not authoritative;|ddns-update-style none;|ignore-client-uids true;|(?:default|max)-lease-time [0-9]+;",
             rf" *next-server {_IP};",
             r"option osr-arch code 93 = unsigned integer 16;|option osr-ipxe code 175 = string;",
             r'class "osr-(?:pxe|http)" {| *}|  pool {|    deny unknown-clients;',
@@ -46,11 +46,11 @@ def read(text: str, file: str) -> tuple[Hosts, Networks]:
     body = text[start:]
     found = _HOST.findall(body)
     lines: Sequence[int] = range(above + 1, above + 1 + len(found))
-    findings: list[Finding] = []
-    if len(found) != body.count("\n") or not text.endswith("\n"):
+    findings = cut_short(text, file)
+    if findings or len(found) != body.count("\n"):
         numbered = list(enumerate(body.split("\n"), above + 1))
         lines = [number for number, line in numbered if _HOST.fullmatch(line)]
-        findings = [_odd(file, number, line) for number, line in numbered if line and not _HOST.fullmatch(line)]
+        findings += [_odd(file, number, line) for number, line in numbered if line and not _HOST.fullmatch(line)]
     macs, addresses, names, owners = zip(*found, strict=True) if found else ((), (), (), ())
     hosts = Hosts(
         macs, addresses, [name.lower() for name in names], owners, lines, claimed_rows(text[:start]), tuple(findings)

@@ -4,7 +4,7 @@
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,25 @@ class Network:
     def ask(self, mac: str, options: str = "", seconds: int = 8) -> Answer | None:
         """Be the machine ``mac`` and ask for an address; None when nobody answers within ``seconds``. ``options`` are
         statements of dhclient.conf(5)."""
+        work, _ = self._talk(mac, options, "", seconds)
+        if not (work / "env").exists():
+            return None
+        said = dict(line.partition("=")[::2] for line in (work / "env").read_text().splitlines())
+        keys = ("new_ip_address", "new_next_server", "new_filename", "new_host_name", "new_routers")
+        return Answer(*(said.get(key, "") for key in keys))
+
+    def return_with(self, mac: str, address: str, seconds: int = 3) -> str:
+        """Be the machine ``mac`` that had ``address`` elsewhere and wants it again (INIT-REBOOT, RFC 2131 3.2); the
+        client's log."""
+        lease = (
+            f'lease {{ interface "{NIC}"; fixed-address {address}; option dhcp-lease-time 3600;'
+            " renew never; rebind never; expire never; }\n"
+        )
+        return self._talk(mac, "", lease, seconds, lambda log: log.count("DHCPREQUEST") > 1 or "DHCPNAK" in log)[1]
+
+    def _talk(
+        self, mac: str, options: str, leases: str, seconds: int, heard: Callable[[str], bool] = lambda log: False
+    ) -> tuple[Path, str]:
         work = self._directory / f"client-{next(self._requests)}"
         work.mkdir()
         (work / "report").write_text(
@@ -78,6 +97,7 @@ class Network:
             f"timeout {seconds};\ninitial-interval 1;\nbackoff-cutoff 2;\nselect-timeout 0;\n"
             f"request subnet-mask, routers, host-name, root-path, domain-name, vendor-class-identifier;\n{options}"
         )
+        (work / "leases").write_text(leases)
         _ip("-n", self.client, "link", "set", NIC, "address", mac)
         argv = ["dhclient", "-4", "-1", "-d", "-sf", f"{work}/report", "-cf", f"{work}/conf", "-lf", f"{work}/leases"]
         argv += ["-pf", f"{work}/pid", NIC]
@@ -86,15 +106,15 @@ class Network:
                 ["ip", "netns", "exec", self.client, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
-            eventually(lambda: (work / "env").exists() or process.poll() is not None, "an answer", seconds + 10)
+            eventually(
+                lambda: (work / "env").exists() or process.poll() is not None or heard((work / "log").read_text()),
+                "an answer, or the client giving up",
+                seconds + 10,
+            )
         finally:
             process.terminate()
             process.wait(10)
-        if not (work / "env").exists():
-            return None
-        said = dict(line.partition("=")[::2] for line in (work / "env").read_text().splitlines())
-        keys = ("new_ip_address", "new_next_server", "new_filename", "new_host_name", "new_routers")
-        return Answer(*(said.get(key, "") for key in keys))
+        return work, (work / "log").read_text()
 
     def fetch(self, name: str, target: Path) -> bytes:
         """Get ``name`` from the server by TFTP."""

@@ -158,3 +158,18 @@ def test_kea_takes_a_new_node_over_its_socket_and_says_so(network: Network, tmp_
         answer = network.ask(MACS[0], firmware(0))
         assert answer is not None
         assert answer.address == "192.168.122.171"
+
+
+@pytest.mark.parametrize(("backend", "started"), SERVERS)
+@pytest.mark.parametrize("address", ["10.9.9.9", "192.168.122.77"])
+def test_a_strange_machine_is_not_even_refused(
+    backend: DhcpBackend, started: Started, address: str, network: Network, tmp_path: Path
+) -> None:
+    """Another server on the same wire may well know it; a refusal from us would take its address away."""
+    on = host(tmp_path, backend, reload_of(backend, tmp_path))
+    on.publish(seed())
+    with started(network, on):
+        assert eventually(lambda: network.ask(MACS[0], firmware(0), 3), "the first answer", 20)
+        said = network.return_with(UNKNOWN, address)
+        assert "DHCPREQUEST" in said
+        assert "DHCPNAK" not in said

@@ -36,7 +36,9 @@ def _config(content: Content) -> Iterator[str]:
     settings = content.settings
     yield f"# Made by osrd from {content.source}; changes are overwritten."
     yield f"# {sum(len(r.macs) for part in content.parts for r in part.reservations)} reservations"
-    yield "authoritative;"
+    # An authoritative dhcpd refuses the addresses of machines it does not know (seen on the wire), although another
+    # server on the same network may be there for them. Nodes boot with a DISCOVER and need no refusal.
+    yield "not authoritative;"
     yield "ddns-update-style none;"
     # Firmware, loader and system call themselves differently but are one machine with one address.
     yield "ignore-client-uids true;"
