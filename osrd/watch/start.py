@@ -8,6 +8,7 @@ from osrd.model.errors import FailedError
 from osrd.model.finding import Finding, Severity
 from osrd.model.settings import InotifyUse, WatchSettings
 from osrd.watch.base import SOMETHING, Directories, WakeUp, Watcher
+from osrd.watch.debounce import Debounce
 from osrd.watch.inotify import InotifyWatcher
 from osrd.watch.poll import Poller
 
@@ -18,8 +19,8 @@ def start_watcher(
     loop: asyncio.AbstractEventLoop,
     report: Callable[[Finding], None],
 ) -> Watcher:
-    """A watcher of nothing yet: call sync(). ``wake`` is called on the loop, once for each
-    batch of events: put a Debounce between it and the work.
+    """A watcher of nothing yet: call sync(). ``wake`` is called on the loop, already debounced
+    (``quiet``, ``limit``).
 
     ``report`` is told ``watch-degraded`` (WARNING) when inotify cannot be had and polling takes over, and
     ``watch-restored`` (INFO) once it works again; between the two the watcher's mode is ``poll``.
@@ -44,7 +45,7 @@ class HostWatcher:
         self._wanted: Directories = {}
         self._inotify: InotifyWatcher | None = None
         self._degraded_at: float | None = None
-        self._wake = wake
+        self._debounce = Debounce(settings.quiet, settings.limit, loop, wake)
         self._poller = Poller(self._tick, settings.poll, loop)
         self._try_inotify()
 
@@ -57,6 +58,7 @@ class HostWatcher:
         self._arm(lambda inotify: inotify.sync(self._wanted))
 
     def close(self) -> None:
+        self._debounce.close()
         self._poller.close()
         if self._inotify is not None:
             self._inotify.close()
@@ -67,7 +69,7 @@ class HostWatcher:
             return
         was_degraded = self._degraded_at is not None
         try:
-            self._inotify = InotifyWatcher(self._wake, self._loop, self._degrade)
+            self._inotify = InotifyWatcher(self._debounce.hint, self._loop, self._degrade)
         except FailedError as error:
             self._degrade(error)
             return
@@ -96,11 +98,11 @@ class HostWatcher:
             message = f"{error.message}; changes are noticed every {self._settings.poll:g} s instead of at once"
             self._report(Finding("watch-degraded", Severity.WARNING, message, error.fix))
         self._degraded_at = self._loop.time()
-        self._wake(SOMETHING)
+        self._debounce.hint(SOMETHING)
 
     def _tick(self) -> None:
         if self._inotify is not None:
             self._arm(lambda inotify: inotify.arm())  # finds what was mounted over a watched directory meanwhile
         elif self._degraded_at is not None and self._loop.time() - self._degraded_at >= self._settings.rescan:
             self._try_inotify()
-        self._wake(SOMETHING)
+        self._debounce.hint(SOMETHING)

@@ -12,7 +12,6 @@ from osrd.model.finding import Finding, Severity
 from osrd.model.settings import InotifyUse, WatchSettings
 from osrd.watch import start as start_module
 from osrd.watch.base import Watcher
-from osrd.watch.debounce import Debounce
 from osrd.watch.filesystems import Filesystems
 from osrd.watch.inotify import InotifyWatcher
 from osrd.watch.start import HostWatcher, start_watcher
@@ -29,9 +28,7 @@ class Daemon:
         self.findings: list[Finding] = []
 
     def watch(self, settings: WatchSettings) -> Watcher:
-        loop = asyncio.get_running_loop()
-        debounce = Debounce(settings.quiet, settings.limit, loop, self.wakes.append)
-        return start_watcher(settings, debounce.hint, loop, self.findings.append)
+        return start_watcher(settings, self.wakes.append, asyncio.get_running_loop(), self.findings.append)
 
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -87,7 +84,7 @@ def test_without_inotify_the_poller_wakes(tmp_path: Path) -> None:
         assert set(daemon.wakes) == {frozenset()}
         assert daemon.findings == []  # it was asked for
         watcher.close()
-        assert pending_timers() <= 1  # of the debounce, which outlives the watcher
+        assert pending_timers() == 0
 
     run(test)
 
