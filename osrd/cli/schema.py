@@ -22,17 +22,29 @@ def schema_findings(data: bytes, file: str) -> tuple[Finding, ...]:
     schema = etree.RelaxNG(file=data_file("schema", "cluster.rng"))
     schema.validate(root)
     above = document.lead.count(b"\n")
-    # One mistake makes libxml2 complain of every element around it as well: equal complaints are said once.
     return tuple(
         Finding(
             "schema",
             Severity.ERROR,
             message,
             "write it as cluster.rng has it, or check without --schema",
-            Place(file, line + above),
+            Place(file, line + above if line else 0),
         )
-        for line, message in dict.fromkeys((entry.line, entry.message) for entry in schema.error_log)
+        for line, message in _telling(schema)
     )
+
+
+def _telling(schema: etree.RelaxNG) -> list[tuple[int, str]]:
+    """Lines and texts of the complaints that say what is wrong.
+
+    One bad nodeid makes libxml2 complain of its node, of all nodes and of the cluster as well. An attribute that is
+    named is the mistake itself; failing that, what is deepest in the file is next to it.
+    """
+    complaints = [(entry.line, entry.message, entry.type_name) for entry in schema.error_log]
+    named = [entry for entry in complaints if entry[2] == "RELAXNG_ERR_INVALIDATTR"]
+    deepest = max((line for line, _, _ in complaints), default=0)
+    chosen = named or [entry for entry in complaints if entry[0] == deepest]
+    return list(dict.fromkeys((line, message) for line, message, _ in chosen))
 
 
 def _parser() -> etree.XMLParser:

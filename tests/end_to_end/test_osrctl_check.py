@@ -74,10 +74,11 @@ def test_the_corrected_file_is_clean(corrected: Path) -> None:
 def test_the_corrected_file_is_as_the_schema_says(corrected: Path) -> None:
     done = check("--schema", corrected)
     assert (done.returncode, done.stderr) == (0, b"")
-    corrected.write_bytes(corrected.read_bytes().replace(b"<eth ", b"<ehh ", 1))
+    corrected.write_bytes(b"\n" + corrected.read_bytes().replace(b'nodeid="2"', b'nodeid="two"', 1))
     done = check("--schema", "--json", corrected)
     assert done.returncode == 2
-    assert 7 in {finding["line"] for finding in json.loads(done.stdout)["findings"] if finding["code"] == "schema"}
+    found = [finding for finding in json.loads(done.stdout)["findings"] if finding["code"] == "schema"]
+    assert [(finding["line"], "nodeid" in finding["message"]) for finding in found] == [(11, True)]
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"<cluster>", b"\xff" * 1000])
