@@ -105,21 +105,22 @@ class Announcer:
     async def _tell_nodes(self) -> None:
         slices = Slices()
         while (nodes := self._engine.snapshot.nodes) is not self._seen_nodes:
-            for key in [key for key in self._told_nodes if key not in nodes]:
-                del self._told_nodes[key]
-                self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", packed("oas", [node_path(key), [NODE]]))
-            for key, view in nodes.items():
-                told = self._told_nodes.get(key)
-                if told is view:
-                    continue
-                self._tell_node(key, told, view)
+            removed = [key for key in self._told_nodes if key not in nodes]
+            changed = [key for key, view in nodes.items() if self._told_nodes.get(key) is not view]
+            for key in (*removed, *changed):
+                self._tell_node(key, nodes.get(key))
                 await self._connection.drained()
                 if await slices.end() and self._engine.snapshot.nodes is not nodes:
                     break  # the rest may be old news
             else:
                 self._seen_nodes = nodes
 
-    def _tell_node(self, key: str, told: NodeView | None, view: NodeView) -> None:
+    def _tell_node(self, key: str, view: NodeView | None) -> None:
+        told = self._told_nodes.pop(key, None)
+        if view is None:
+            content = packed("oas", [node_path(key), [NODE]])
+            self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", content)
+            return
         self._told_nodes[key] = view
         if told is None:
             self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.node_added(key, view))

@@ -22,6 +22,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from osrd.bus.names import BUS, BUS_PATH, error_from_name
@@ -108,11 +109,17 @@ class Packed:
     body: bytes
 
 
+@lru_cache(maxsize=4096)
+def _string(value: str) -> Any:
+    """Most strings of 10,000 nodes are the same few ("nfs", "255.255.0.0"), and a variant is slow to make."""
+    return Variant("s", value)
+
+
 def wrapped(value: str | bool | int | float | Sequence[str]) -> Any:
     """A plain value as the variant it becomes inside ``a{sv}``: s, b, t (x when negative), d or as."""
     match value:
         case str():
-            return Variant("s", value)
+            return _string(value)
         case bool():
             return Variant("b", value)
         case int():
@@ -152,14 +159,13 @@ def element(signature: str, value: Any) -> bytes:
 
 def joined(signature: str, elements: Iterable[bytes]) -> Packed:
     """The array body of type ``signature`` made of what ``element`` returned."""
-    parts: list[bytes] = []
+    parts = [b""]
     for part in elements:
         parts += (part, _PADDING[len(part) % 8])
-    if parts:
-        parts.pop()  # padding stands between elements, not after the last
-    content = b"".join(parts)
-    _refuse_too_large(len(content))
-    return Packed(signature, struct.pack("<II", len(content), 0) + content)
+    parts.pop()  # padding stands between elements, not after the last
+    size = sum(map(len, parts))
+    _refuse_too_large(size)
+    return Packed(signature, b"".join([struct.pack("<II", size, 0), *parts]))
 
 
 def _refuse_too_large(size: int) -> None:
@@ -312,8 +318,16 @@ class Connection:
                 fields.append(_variant(8, "g", content.signature))
             start = [ord("l"), kind, flags, 1, len(content.body), self._serial, fields]
             header = bytes(_Marshaller("yyyyuua(yv)", start).marshall())
-            self._stream[1].writelines((header, _PADDING[len(header) % 8], content.body))
+            self._write(header + _PADDING[len(header) % 8], content.body)
         return self._serial
+
+    def _write(self, header: bytes, body: bytes) -> None:
+        writer = self._stream[1]
+        if len(body) <= 0x10000:
+            writer.write(header + body)
+        else:
+            writer.write(header)
+            writer.write(memoryview(body))  # megabytes: the transport slices what the socket does not take
 
     def _end(self, reason: str) -> None:
         if self._lost is None or self._lost.done():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the bus shows of the model: property tables per interface and the rows of the listings.
 
-Values are as the marshaller takes them: plain for the type the XML names (lists for structs), wrapped inside ``a{sv}``.
+Values are as the marshaller takes them: plain for the type the XML names, lists for structs, wrapped in ``a{sv}``.
 """
 
 from collections.abc import Callable, Mapping
