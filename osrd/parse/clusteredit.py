@@ -49,9 +49,9 @@ def add_node(
     known: Mapping[bytes, Node] | None = None,
     validator: Validator | None = None,
 ) -> bytes:
-    """Add a ``<clusternode>`` after the last one. Without ``nodeid`` it gets the lowest free one; without ``root`` the
-    last node's root volume, type and mount options; a fixed address without ``mask`` or ``gateway`` those of the last
-    node's first interface. An empty value means: leave it out."""
+    """Add a ``<clusternode>`` after the last one. Without ``nodeid`` it gets the lowest free one; without ``root``
+    the root volume, type and mount options of the last node that has one; a fixed address without ``mask`` or ``gateway``
+    those of that node's first interface. An empty value means: leave it out."""
     edit = _begin(data, file, expected_version, known)
     if not name or "name" in attributes:
         raise InvalidArgsError("a new node needs one name", "give it once, and not among the attributes")
@@ -180,13 +180,17 @@ def _container_lead(edit: _Edit, offset: int) -> bytes:
 
 
 def _with_empty_node(edit: _Edit) -> tuple[bytes, int, Style, Markup | None]:
-    """The body with ``<clusternode/>`` where a new node belongs, its offset, how to lay it out, and the last node."""
+    """The body with ``<clusternode/>`` where a new node belongs, its offset, how to lay it out, and the last node
+    that boots, which is the model."""
     body = edit.body
     if edit.layout.nodes:
+        booting = [index for index, node in enumerate(edit.cluster.nodes) if node.root]
+        start, end = edit.layout.nodes[booting[-1] if booting else -1]
+        model = read_markup(body, start, end)
+        style = style_of(body, model, _container_lead(edit, start))
         start, end = edit.layout.nodes[-1]
-        last = read_markup(body, start, end)
-        style = style_of(body, last, _container_lead(edit, start))
-        return body[:end] + style.node + _EMPTY_NODE + body[end:], end + len(style.node), style, last
+        blank = lead(body, start)
+        return body[:end] + blank + _EMPTY_NODE + body[end:], end + len(blank), style, model
     root = read_markup(body, edit.layout.outer[0], len(body))
     if root.child("clusternodes") is None:
         sections = root.children
