@@ -126,7 +126,7 @@ def unknown_overrides(sources: Mapping[str, TemplateSource]) -> tuple[Finding, .
     for name, source in sorted(sources.items()):
         if name in TEMPLATES or name.startswith(BUILTIN):
             continue
-        close = get_close_matches(name, TEMPLATES, 1, 0.5)
+        close = get_close_matches(name, TEMPLATES, 1, 0.75)
         guess = f"rename it to {close[0]}" if close else f"use one of {', '.join(TEMPLATES)}"
         findings.append(
             Finding(
