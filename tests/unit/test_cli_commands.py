@@ -149,7 +149,9 @@ def test_nodes_as_json() -> None:
     }
 
 
-def test_ten_thousand_nodes_list_fast() -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_ten_thousand_nodes_list_fast(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("osrd.cli.output.is_terminal", lambda: terminal)
     rows = [[f"{ROOT}/nodes/{i}", str(i), f"node{i}", "unknown", False] for i in range(10_000)]
     start = time.process_time()
     result = run(bus(ListNodes=[rows]), "nodes")
