@@ -97,11 +97,23 @@ def resolve(
                 batch.reloads.append(action)
     dropped = [row for row in (*batch.removes, *batch.forgets) if row.path not in store.kept]
     batch.is_generation = bool(batch.adopts or dropped) or any(not item.repair for item in batch.items)
-    if not batch.is_generation:
+    if batch.is_generation:
+        _take_back(batch, desired, store)
+    else:
         batch.number = store.generation
         for item in batch.items:
             item.temp = temp_name(item.name, batch.number)
     return batch
+
+
+def _take_back(batch: Batch, desired: Desired, store: Store) -> None:
+    """Files kept for a rollback that are wanted again become part of the generation, so that it retains them too: the
+    kernel of yesterday that an edit of today brings back must not go when yesterday is pruned."""
+    written = {item.row.path for item in batch.items} if store.kept else set()
+    for path in sorted(store.kept - written):
+        output, have = desired.outputs.get(path), store.manifest[path]
+        if output is not None and output.recipe == have.recipe:
+            batch.adopts.append(_adopted(output, store))
 
 
 def _resolve_write(batch: Batch, action: Write, desired: Desired, store: Store, content_of: ContentOf) -> None:
