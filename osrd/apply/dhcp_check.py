@@ -14,9 +14,12 @@ from osrd.parse.dhcp_content import Hosts, Networks, judge
 from osrd.plan.dhcp import config_place, hosts_place
 
 _DENIED = re.compile(r"Permission denied|Unable to open file", re.IGNORECASE)
-_LINE = re.compile(r"\bline (\d+)|:(\d+)\.\d+")
-# What the checkers say around what is wrong: banners, log prefixes and repetitions.
-_NOISE = re.compile(r"^(Internet Systems Consortium|Copyright|All rights reserved|For info|Config file:|\S* ?INFO )")
+_LINE = re.compile(r"\bline (\d+)|:(\d+)[.:]\d+\b")
+# What the checkers say around what is wrong: banners, log lines (Kea repeats its error as one), advice on bug reports.
+_NOISE = re.compile(
+    r"Internet Systems Consortium|Copyright|All rights reserved|For info|Config file:|\^|exiting|Configuration file err"
+    r"|If you think you have|than a configuration|bugs on either|before submitting|process and the|\S+ \S+ (?:INFO|ERROR) "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,10 @@ def _native(settings: Settings, runner: Runner, config: str, candidate: str) -> 
 
 
 def _refused(program: str, config: str, said: str, done: Completed) -> Finding:
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line)]
-    where = _LINE.search(said)
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    words = " | ".join(lines[:4])[:500] or f"exit status {done.returncode}"
+    where = _LINE.search(words)
     number = int(where[1] or where[2]) if where else 0
-    words = " | ".join(lines[:5])[:500] or f"exit status {done.returncode}"
     return Finding(
         "dhcp-refused",
         Severity.ERROR,

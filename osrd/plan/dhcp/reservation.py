@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from osrd.model.cluster import Nic, Node
@@ -47,7 +48,7 @@ def reservations(
                 troubles.append(_unusable(node, carrier, placed))
                 continue
             address, network = placed
-            made.append(Reservation(owner, name, tuple(macs), address, str(network), carrier.gateway, carrier.line))
+            made.append(Reservation(owner, name, tuple(macs), address, network, carrier.gateway, carrier.line))
         name = ""  # a name that is given out twice moves from lease to lease
     return tuple(made), tuple(troubles)
 
@@ -100,7 +101,7 @@ def _names(node: Node, troubles: list[Trouble]) -> tuple[str, str]:
     return "", f"id-{node.nodeid}" if node.nodeid is not None else "unnamed"
 
 
-def _placed(nic: Nic, sections: Sequence[SubnetSettings]) -> tuple[IPv4Address, IPv4Network] | str:
+def _placed(nic: Nic, sections: Sequence[SubnetSettings]) -> tuple[IPv4Address, str] | str:
     """The address and its subnet: the [subnet] section that holds it, else what the NIC's mask says; or why not."""
     try:
         address = IPv4Address(nic.address)
@@ -111,13 +112,24 @@ def _placed(nic: Nic, sections: Sequence[SubnetSettings]) -> tuple[IPv4Address, 
         section = max(holding, key=lambda section: section.network.prefixlen)
         if section.range and section.range[0] <= address <= section.range[1]:
             return f"{address} is inside the range {section.range[0]}-{section.range[1]} of [subnet {section.network}]"
-        return address, section.network
+        return address, str(section.network)
     if not nic.mask:
         return f"{address} has no mask, and no [subnet] section holds it"
     try:
-        return address, IPv4Network((address, nic.mask), strict=False)
-    except (NetmaskValueError, ValueError):
+        return address, _network(int(address) & _mask(nic.mask), nic.mask)
+    except NetmaskValueError:
         return f'mask="{nic.mask}" is no network mask'
+
+
+# Ten thousand nodes share a few masks and networks, and ipaddress takes ten microseconds to think about each.
+@lru_cache(maxsize=1024)
+def _mask(text: str) -> int:
+    return int(IPv4Network(f"0.0.0.0/{text}").netmask)
+
+
+@lru_cache(maxsize=4096)
+def _network(address: int, mask: str) -> str:
+    return str(IPv4Network((address, mask)))
 
 
 def _not_ethernet(node: Node, nic: Nic, mac: str) -> Trouble:
