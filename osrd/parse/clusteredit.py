@@ -49,9 +49,12 @@ def add_node(
     known: Mapping[bytes, Node] | None = None,
     validator: Validator | None = None,
 ) -> bytes:
-    """Add a ``<clusternode>`` after the last one. Without ``nodeid`` it gets the lowest free one; without ``root``
-    the root volume, type and mount options of the last node that has one; a fixed address without ``mask`` or ``gateway``
-    those of that node's first interface. An empty value means: leave it out."""
+    """Add a ``<clusternode>`` after the last one.
+
+    Without ``nodeid`` it gets the lowest free one; without ``root`` the root volume, type and mount options of the
+    last node that has one; a fixed address without ``mask`` or ``gateway`` those of that node's first interface. An
+    empty value means: leave it out.
+    """
     edit = _begin(data, file, expected_version, known)
     if not name or "name" in attributes:
         raise InvalidArgsError("a new node needs one name", "give it once, and not among the attributes")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osrd.model.cluster import Cluster, OddityKind, node_keys
@@ -436,6 +436,7 @@ def outcome(data: bytes) -> Cluster | None:
         return None
 
 
+@settings(deadline=None)  # the host may be busy
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_one_way_or_the_other(data: bytes) -> None:
     outcome(data)
@@ -461,6 +462,7 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)  # the host may be busy
 @given(st.data())
 def test_mutated_files(data: st.DataObject) -> None:
     original = data.draw(st.sampled_from([SEED, FULL]))

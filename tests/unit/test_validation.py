@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osrd.model.cluster import Cluster
@@ -387,6 +387,7 @@ words = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # the host may be busy
 @given(st.lists(st.tuples(words, words, words, words, words, words), max_size=4))
 def test_any_values_get_a_verdict(rows: list[tuple[str, ...]]) -> None:
     from xml.sax.saxutils import quoteattr
