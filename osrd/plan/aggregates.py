@@ -58,7 +58,8 @@ class Aggregator:
     ) -> Aggregates:
         """All aggregated files; ``known[i]`` are the addresses of ``nodes[i]``, ``offered[i]`` is its offer."""
         made = Aggregates(shown(cluster.file))
-        server = boot_server(settings, nodes)
+        volumes = [offer.volume for offer in set(offered) if offer.volume is not None]
+        server = boot_server(settings, volumes)
         if settings.hosts.file:
             content = hosts_file([line for each in known for line in each.hosts], made.source)
             made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, content)
@@ -81,14 +82,13 @@ class Aggregator:
 def _exports(made: Aggregates, settings: Settings, server: str, nodes: list[tuple[Node, Addresses, Offer]]) -> None:
     """The exports file, unless something about it is unknown: then nodes that run keep the access they have."""
     clients: dict[Export, list[Sorted]] = {}
-    lines: dict[int, list[Sorted] | None] = {}
+    lines: dict[Offer, list[Sorted] | None] = {}
     subnets = pools(settings)
     for node, each, offer in nodes:
-        try:
-            line = lines[id(offer)]
-        except KeyError:
+        if offer not in lines:
             export = _export(made, settings, offer, server)
-            line = lines[id(offer)] = None if export is None else clients.setdefault(export, [])
+            lines[offer] = None if export is None else clients.setdefault(export, [])
+        line = lines[offer]
         if line is None:
             continue
         line += each.fixed

@@ -42,7 +42,7 @@ class _Entry:
     """What one node adds. ``around`` (compared by identity) is what its menus were made with, None for no menus."""
 
     around: Surroundings | None
-    outputs: tuple[Output, ...]
+    outputs: dict[str, Output]
     addresses: Addresses
     refusal: Finding | None = None
 
@@ -205,23 +205,21 @@ class Desirer:
         self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers, contents: dict[str, Content]
     ) -> _Made:
         """Entries of all nodes, rendering those that are not known yet. Raises _TemplateBrokeError."""
-        before, after = self._entries, {}
+        before = self._entries
         known: dict[Surroundings, Surroundings] = {}
-        used: dict[int, Surroundings | None] = {}
+        used: dict[Offer, Surroundings | None] = {}
         entries, offered = [], []
         for node, key in zip(nodes, keys, strict=True):
             offer = offers.of(node)
-            try:
-                around = used[id(offer)]
-            except KeyError:
-                around = used[id(offer)] = self._interned(offer.around, known)
+            if offer not in used:
+                used[offer] = self._interned(offer.around, known)
+            around = used[offer]
             entry = before.get(key)
             if entry is None or entry.around is not around:
                 entry = self._entry(node, key, offer, around, contents)
-            after[key] = entry
             entries.append(entry)
             offered.append(offer)
-        self._entries, self._known = after, known
+        self._entries, self._known = dict(zip(keys, entries, strict=True)), known
         return _Made(offers, entries, offered)
 
     def _interned(self, around: Surroundings | None, known: dict[Surroundings, Surroundings]) -> Surroundings | None:
@@ -234,10 +232,10 @@ class Desirer:
     def _entry(
         self, node: Node, key: _Key, offer: Offer, around: Surroundings | None, contents: dict[str, Content]
     ) -> _Entry:
-        outputs: list[Output] = []
+        outputs: dict[str, Output] = {}
 
         def emit(output: Output, content: Content) -> None:
-            outputs.append(output)
+            outputs[output.path] = output
             contents[output.recipe] = content
 
         refusal = None
@@ -248,14 +246,13 @@ class Desirer:
                 full = offer.around or around
                 raise _TemplateBrokeError(error.kind, _Broken(key, full, error.finding)) from None
             except InvalidConfigError as error:
-                refusal, outputs = refused(node, error), []
-        return _Entry(around, tuple(outputs), addresses(node), refusal)
+                refusal, outputs = refused(node, error), {}
+        return _Entry(around, outputs, addresses(node), refusal)
 
     def _collect_nodes(self, inputs: Inputs, entries: list[_Entry], collected: _Collected) -> None:
         outputs = collected.outputs
         for node, entry in zip(inputs.nodes, entries, strict=True):
-            for output in entry.outputs:
-                outputs[output.path] = output
+            outputs.update(entry.outputs)
             if entry.around is None:
                 if node.com_info:
                     collected.frozen_nodes.add(node.name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import AddressValueError, IPv4Address
 
-from osrd.model.cluster import Node
+from osrd.model.cluster import RootVolume
 from osrd.model.finding import Finding, Severity
 from osrd.model.netboot import BootFiles, HostFacts
 from osrd.model.output import BuiltBy, Content, CopyOf, Kind, Output, Stage
@@ -286,12 +286,12 @@ def _missing(name: str, debian: str, fedora: str, settings: Settings) -> Finding
     )
 
 
-def boot_server(settings: Settings, nodes: Iterable[Node]) -> str:
+def boot_server(settings: Settings, volumes: Iterable[RootVolume]) -> str:
     """This host's IPv4 address as nodes see it: configured, or the NFS server that all root volumes agree on; ""
     when neither says."""
     if settings.boot.server is not None:
         return str(settings.boot.server)
-    servers = {node.root.server for node in nodes if node.root is not None and node.root.is_nfs}
+    servers = {volume.server for volume in volumes if volume.is_nfs}
     if len(servers) != 1:
         return ""
     try:

@@ -2,10 +2,11 @@
 """Clusters, settings and facts for tests of the planner, small enough to read."""
 
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv4Address
 
 from osrd.model.cluster import Cluster, Nic, Node, RootVolume
-from osrd.model.netboot import HostFacts
+from osrd.model.netboot import HostFacts, TemplateSource
 from osrd.model.output import FileState
 from osrd.model.settings import BootSettings, BootWay, RootSettings, Settings, TftpSettings
 from osrd.observe.facts import builtin_templates
@@ -15,6 +16,11 @@ KERNEL, INITRD = "a" * 64, "b" * 64
 VOLUME = RootVolume("192.168.122.1:/srv/root", "nfs4", "192.168.122.1", "/srv/root")
 ROOT = RootSettings("web", kernel="/boot/vmlinuz", initrd="/boot/initrd")
 DIRECTORY = "/srv/tftp/osr"
+
+
+@cache
+def templates() -> dict[str, TemplateSource]:
+    return builtin_templates()
 
 
 def mac(number: int) -> str:
@@ -53,7 +59,7 @@ def facts(**others: object) -> HostFacts:
         "/usr/bin/grub-mkimage": FileState("3" * 64, 3, 0o755),
     }
     modules = {"/usr/lib/grub/x86_64-efi": "4" * 64}
-    made = HostFacts(files, builtin_templates(), modules=modules)
+    made = HostFacts(files, templates(), modules=modules)
     return replace(made, **others)  # type: ignore[arg-type]
 
 

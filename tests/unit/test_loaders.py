@@ -16,7 +16,7 @@ from osrd.model.settings import Architecture, BiosLoader, BootSettings, Settings
 from osrd.observe.facts import FactFinder
 from osrd.plan.desired import Desirer
 from osrd.plan.loaders import boot_files, boot_server, plan_loaders, served_files, sources
-from tests.unit.planning import DIRECTORY, facts, inputs, node
+from tests.unit.planning import DIRECTORY, VOLUME, facts, inputs, node
 
 SIGNED = (
     "/usr/lib/shim/shimx64.efi.signed",
@@ -164,12 +164,12 @@ def test_the_server_is_configured_or_what_all_volumes_agree_on() -> None:
     away = RootVolume("10.0.0.1:/x", "nfs", "10.0.0.1", "/x")
     named = RootVolume("nas:/x", "nfs", "nas", "/x")
     local = RootVolume("/dev/sda", "ext4", "", "/dev/sda")
-    assert boot_server(auto, [node(1), node(2, root=local), node(3, root=None)]) == "192.168.122.1"
-    assert boot_server(auto, [node(1), node(2, root=away)]) == ""
-    assert boot_server(auto, [node(1, root=named)]) == ""
+    assert boot_server(auto, [VOLUME, local]) == "192.168.122.1"
+    assert boot_server(auto, [VOLUME, away]) == ""
+    assert boot_server(auto, [named]) == ""
     assert boot_server(auto, []) == ""
     configured = Settings(boot=BootSettings(server=IPv4Address("10.1.1.1")))
-    assert boot_server(configured, [node(1, root=named)]) == "10.1.1.1"
+    assert boot_server(configured, [named]) == "10.1.1.1"
 
 
 @pytest.mark.parametrize(

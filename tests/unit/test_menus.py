@@ -232,12 +232,20 @@ def hostile(draw: st.DrawFn) -> Inputs:
     return inputs(machine, settings=settings(draw(st.sampled_from(BootWay))), cluster=described)
 
 
+_desirer = Desirer()
+_plain: dict[BootWay, dict[str, str]] = {}
+
+
 @given(hostile())
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 def test_nothing_in_cluster_conf_breaks_out_of_a_menu(made: Inputs) -> None:
     """Hostile or odd text changes words inside the lines of a menu, never the lines or the commands they are."""
-    desired = Desirer().desire(made)
-    plain = menus(Desirer().desire(inputs(node(1), settings=made.settings)))
+    way = made.settings.boot.way
+    plain = menus(Desirer().desire(inputs(node(1), settings=made.settings))) if way not in _plain else _plain[way]
+    _plain[way] = plain
+    # Contents are handed out once, so a node that was rendered before is rendered again for this test.
+    _desirer.desire(inputs())
+    desired = _desirer.desire(made)
     found = menus(desired)
     assert "grub/grub.cfg" in found
     for path, script in found.items():
