@@ -2,7 +2,6 @@
 """osrctl as a program: start-up, the man page, completion, signals."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -132,30 +131,6 @@ def test_ctrl_c_is_quiet() -> None:
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (Exit.INTERRUPTED, b"", b"")
-
-
-def test_ctrl_c_ends_a_question_at_once() -> None:
-    code = (
-        "from tests.unit.test_cli_plan import ACTION, bus\nfrom osrd.cli.main import osrctl\n"
-        "from osrd.cli.session import Session\n"
-        "osrctl(['apply'], obj=Session(connect=bus(ACTION).connect))\n"
-    )
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=REPOSITORY,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    seen = b""
-    while b"Apply it?" not in seen:
-        seen += os.read(ours, 1000)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == Exit.INTERRUPTED
-    os.close(ours)
 
 
 def manual() -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """plan, apply, verify, rollback and the node commands: what is asked, what is confirmed, what it exits with."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -83,6 +84,20 @@ def test_apply_shows_the_plan_asks_and_applies_that_digest() -> None:
     assert run(scripted, "apply", text="n\n").exit_code == 1
     assert [call[0] for call in scripted.calls] == ["Plan"]
     assert run(bus(ACTION), "apply", text="").exit_code == 130
+
+
+@pytest.mark.usefixtures("terminal")
+def test_questions_are_asked_outside_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside, asyncio's SIGINT handler cancels a task that waits for the answer: the first Ctrl-C does nothing."""
+
+    def confirm(*_: object, **__: object) -> bool:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return False
+
+    monkeypatch.setattr("click.confirm", confirm)
+    assert run(bus(ACTION), "apply").exit_code == 1
+    assert run(bus(), "node", "remove", "node3").exit_code == 1
 
 
 def test_apply_yes_reports_a_conflict() -> None:
