@@ -5,9 +5,9 @@ Level-triggered like everything else: the file is read on every run and parsed o
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from osrd.model.cluster import Cluster, Node
+from osrd.model.cluster import Cluster, Node, node_keys
 from osrd.model.errors import InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.observe.inputs import read_input
@@ -20,9 +20,10 @@ from osrd.parse.validation import Validator, Verdict
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """cluster.conf as far as it can be used. ``cluster`` is None when it never could; ``rejected`` holds the one
-    finding that says why the bytes on the disk are not the ones in use."""
+    finding that says why the bytes on the disk are not the ones in use. ``keys`` are the nodes' (see node_keys)."""
 
     cluster: Cluster | None = None
+    keys: tuple[str, ...] = ()
     verdict: Verdict = field(default_factory=lambda: Verdict((), frozenset()))
     digest: str = ""
     rejected: tuple[Finding, ...] = ()
@@ -53,12 +54,12 @@ class ClusterLoader:
         except InvalidConfigError as error:
             return self._refuse(read.digest, (_malformed(path, error),))
         self._refused_digest = ""
-        self._good = Loaded(cluster, self._validator.judge(cluster), read.digest)
+        self._good = Loaded(cluster, node_keys(cluster), self._validator.judge(cluster), read.digest)
         return self._good
 
     def _refuse(self, digest: str, findings: tuple[Finding, ...]) -> Loaded:
         self._refused_digest, self._refusal = digest, findings
-        return Loaded(self._good.cluster, self._good.verdict, self._good.digest, findings)
+        return replace(self._good, rejected=findings)
 
 
 def _unreadable(path: str, error: NotFoundError | InvalidConfigError) -> tuple[Finding, ...]:
@@ -105,6 +106,7 @@ class Freezer:
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, Node] = {}
+        self._last: tuple[Loaded, Mapping[str, bytes], Publishable] | None = None
 
     def publishable(self, loaded: Loaded, last_good: Mapping[str, bytes]) -> Publishable:
         """``last_good`` is what was published: node name to source.
@@ -112,6 +114,13 @@ class Freezer:
         A frozen value never wins against a valid node: when a quarantined node's former MAC, address, id or name
         now belongs to a valid one, the former is dropped, since two entries for one machine are worse than none.
         """
+        if self._last is not None and self._last[0] is loaded and self._last[1] is last_good:
+            return self._last[2]
+        result = self._decide(loaded, last_good)
+        self._last = (loaded, last_good, result)
+        return result
+
+    def _decide(self, loaded: Loaded, last_good: Mapping[str, bytes]) -> Publishable:
         cluster = loaded.cluster
         if cluster is None:
             return Publishable((), frozenset(), {})

@@ -298,7 +298,7 @@ class Pipeline:
             dhcp=self._services[Service.DHCP],
             nfs=self._services[Service.NFS],
         )
-        self.snapshot = snapshot(loaded.cluster, loaded.verdict, self.settings, outcome, self.snapshot)
+        self.snapshot = snapshot(loaded, self.settings, outcome, self.snapshot)
         rejected = loaded.rejected or (() if self.settings_usable else self.settings_findings)
         self._remember_places(_paths(plan))
         return Run(self.snapshot, plan, result, rejected, failed, self._watched())

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a run leaves to be seen: the Snapshot, built so that unchanged nodes keep their very object."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from osrd.model.cluster import Cluster, RootVolume, node_keys
+from osrd.engine.load import Loaded
+from osrd.model.cluster import Cluster, RootVolume
 from osrd.model.finding import Finding, Severity
-from osrd.model.settings import RootSettings, Settings
+from osrd.model.settings import BootWay, Settings
 from osrd.model.view import NodeView, RootView, ServiceState, Snapshot, State
 from osrd.parse.validation import Verdict
 from osrd.plan.roots import root_of_volume
@@ -27,36 +29,39 @@ class Outcome:
 
 
 def node_views(
-    cluster: Cluster, verdict: Verdict, settings: Settings, before: Mapping[str, NodeView]
+    cluster: Cluster, keys: tuple[str, ...], verdict: Verdict, settings: Settings, before: Mapping[str, NodeView]
 ) -> dict[str, NodeView]:
-    """One view per node, by key. A view of ``before`` that still says the same is kept, not copied."""
+    """One view per node, by key. A view of ``before`` that still says the same is kept, not copied: the loop below
+    runs for every node after every edit, and whoever compares snapshots looks at identity first."""
     by_node = _findings_by_node(verdict)
-    roots: dict[RootVolume | None, RootSettings | None] = {}
-    views: dict[str, NodeView] = {}
     quarantined = verdict.quarantined
-    for index, (key, node) in enumerate(zip(node_keys(cluster), cluster.nodes, strict=True)):
+    roots: dict[RootVolume | None, tuple[str, BootWay]] = {}
+    views: dict[str, NodeView] = {}
+    for index, (key, node) in enumerate(zip(keys, cluster.nodes, strict=True)):
         volume = node.root
-        if volume not in roots:
-            roots[volume] = root_of_volume(settings, volume) if volume else None
-        root = roots[volume]
-        section = root.name if root else ""
-        way = (root.way if root else None) or settings.boot.way
-        findings = by_node.get(node.name, ())
-        line = cluster.lines[index]
+        placed = roots.get(volume)
+        if placed is None:
+            placed = roots[volume] = _placed(settings, volume)
         old = before.get(key)
         if (
             old is not None
             and old.node is node
-            and old.line == line
+            and (old.root, old.way) == placed
             and old.quarantined is (index in quarantined)
-            and old.way is way
-            and old.root == section
-            and old.findings == findings
+            and old.findings == by_node.get(node.name, ())
         ):
             views[key] = old
         else:
-            views[key] = NodeView(key, node, line, index in quarantined, way, section, findings=findings)
+            root, way = placed
+            findings = by_node.get(node.name, ())
+            views[key] = NodeView(key, node, index in quarantined, way, root, findings=findings)
     return views
+
+
+def _placed(settings: Settings, volume: RootVolume | None) -> tuple[str, BootWay]:
+    """The name of the [root] section of a volume ("" when none matches) and how its nodes boot."""
+    root = root_of_volume(settings, volume) if volume else None
+    return (root.name if root else "", (root.way if root else None) or settings.boot.way)
 
 
 def _findings_by_node(verdict: Verdict) -> dict[str, tuple[Finding, ...]]:
@@ -69,32 +74,27 @@ def _findings_by_node(verdict: Verdict) -> dict[str, tuple[Finding, ...]]:
 
 def root_views(cluster: Cluster, settings: Settings) -> tuple[RootView, ...]:
     """The distinct root volumes of the cluster, in file order, with the section that knows each."""
-    counts: dict[RootVolume, int] = {}
-    for node in cluster.nodes:
-        if node.root is not None:
-            counts[node.root] = counts.get(node.root, 0) + 1
-    merged: dict[str, RootView] = {}
-    for volume, count in counts.items():
+    counts = Counter(node.root.name for node in cluster.nodes if node.root is not None)
+    first = {node.root.name: node.root for node in reversed(cluster.nodes) if node.root is not None}
+    views = []
+    for name, count in counts.items():
+        volume = first[name]
         section = root_of_volume(settings, volume)
-        known = merged.get(volume.name)
-        merged[volume.name] = RootView(
-            section.name if section else "",
-            volume.name,
-            volume.fstype,
-            section.path if section else "",
-            count + (known.nodes if known else 0),
+        views.append(
+            RootView(
+                section.name if section else "",
+                name,
+                volume.fstype,
+                section.path if section else "",
+                count,
+            )
         )
-    return tuple(merged.values())
+    return tuple(views)
 
 
-def snapshot(
-    cluster: Cluster | None,
-    verdict: Verdict,
-    settings: Settings,
-    outcome: Outcome,
-    before: Snapshot,
-) -> Snapshot:
+def snapshot(loaded: Loaded, settings: Settings, outcome: Outcome, before: Snapshot) -> Snapshot:
     """Everything the shells show, consistent in itself."""
+    cluster = loaded.cluster
     return Snapshot(
         state=_state(outcome),
         in_sync=outcome.in_sync,
@@ -102,7 +102,7 @@ def snapshot(
         config_version=(cluster.config_version or 0) if cluster else 0,
         cluster_name=cluster.name if cluster else "",
         findings=outcome.findings,
-        nodes=node_views(cluster, verdict, settings, before.nodes) if cluster else {},
+        nodes=node_views(cluster, loaded.keys, loaded.verdict, settings, before.nodes) if cluster else {},
         roots=root_views(cluster, settings) if cluster else (),
         dhcp=outcome.dhcp,
         nfs=outcome.nfs,

@@ -42,7 +42,6 @@ class NodeView:
 
     key: str
     node: Node
-    line: int
     quarantined: bool
     way: BootWay
     root: str = ""

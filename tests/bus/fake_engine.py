@@ -52,7 +52,7 @@ def view(number: int, name: str = "") -> NodeView:
     nic = Nic("eth0", mac, mac, f"10.0.{number >> 8}.{number & 255}", "255.255.0.0", "10.0.0.1")
     root = RootVolume("nas:/vol/root", "nfs", "nas", "/vol/root", "ro")
     node = Node(name or f"node{number}", number, str(number), root=root, nics=(nic,))
-    return NodeView(str(number), node, number, False, BootWay.FULL, "main")
+    return NodeView(str(number), node, False, BootWay.FULL, "main")
 
 
 def snapshot(nodes: int = 2, **values: object) -> Snapshot:
