@@ -17,8 +17,9 @@ _DENIED = re.compile(r"Permission denied|Unable to open file", re.IGNORECASE)
 _LINE = re.compile(r"\bline (\d+)|:(\d+)[.:]\d+\b")
 # What the checkers say around what is wrong: banners, log lines (Kea repeats its error as one), advice on bug reports.
 _NOISE = re.compile(
-    r"Internet Systems Consortium|Copyright|All rights reserved|For info|Config file:|\^|exiting|Configuration file err"
-    r"|If you think you have|than a configuration|bugs on either|before submitting|process and the|\S+ \S+ (?:INFO|ERROR) "
+    r"Internet Systems Consortium|Copyright|All rights reserved|For info|Config file:|\^|exiting"
+    r"|Configuration file err|If you think you have|than a configuration|bugs on either|before submitting"
+    r"|process and the|\S+ \S+ (?:INFO|ERROR) "
 )
 
 

@@ -17,7 +17,7 @@ _GLOBAL_KEYS = frozenset(
     )
 )
 _SUBNET_KEYS = frozenset(["id", "subnet", "option-data", "next-server", "interface", "pools", "reservations"])
-_HOST_KEYS = frozenset(("hw-address", "ip-address", "hostname", "user-context"))
+_HOST_KEYS = frozenset(("hw-address", "ip-address", "hostname", "option-data", "user-context"))
 
 
 def read(text: str, file: str) -> tuple[Hosts, Networks]:

@@ -2,7 +2,7 @@
 """The seed's cluster with node2's address corrected, planned for a back end and written below a directory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -87,12 +87,13 @@ class Host:
 
 def host(directory: Path, backend: DhcpBackend, reload: Reload | None = None, *, http: bool = False) -> Host:
     """A boot host at SERVER with one [subnet] with a range."""
-    (directory / "tftp" / "osr" / "ipxe").mkdir(parents=True)
+    root = directory / 'tftp, "root" #1'  # hard to write down in a configuration
+    (root / "osr" / "ipxe").mkdir(parents=True)
     for name in (*LOADERS.values(), "osr/ipxe/boot.ipxe"):
-        (directory / "tftp" / name).write_bytes(f"this is {name}\n".encode() * 100)
+        (root / name).write_bytes(f"this is {name}\n".encode() * 100)
     settings = Settings(
         paths=Paths(state=str(directory)),
-        tftp=TftpSettings(root=str(directory / "tftp")),
+        tftp=TftpSettings(root=str(root)),
         boot=BootSettings(http=f"http://{SERVER}/osr" if http else ""),
         dhcp=DhcpSettings(
             backend=backend,
@@ -104,7 +105,3 @@ def host(directory: Path, backend: DhcpBackend, reload: Reload | None = None, *,
         subnets=(RANGE,),
     )
     return Host(directory, settings, BootFiles(SERVER, LOADERS, SCRIPT))
-
-
-def with_reload(host: Host, reload: Reload) -> Settings:
-    return replace(host.settings, dhcp=replace(host.settings.dhcp, reload=reload))

@@ -2,6 +2,7 @@
 """Candidates before the servers' own checkers and before ours: what one lets pass, the other finds."""
 
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from osrd.apply.dhcp import dhcp_server
 from osrd.apply.runner import SubprocessRunner
 from osrd.model.finding import Severity
-from osrd.model.settings import DhcpBackend, Settings
+from osrd.model.settings import DhcpBackend, Settings, SubnetSettings
 from tests.dhcp.cluster import MACS, Host, host, seed
 
 KINDS = [
@@ -112,3 +113,42 @@ def test_a_hosts_file_alone_is_judged_against_the_published_subnets(tmp_path: Pa
 def test_a_candidate_that_is_gone_is_a_finding(tmp_path: Path) -> None:
     on = host(tmp_path, DhcpBackend.ISC)
     assert check(on.settings, {on.config: str(tmp_path / "gone")}, tmp_path) == ["dhcp-unreadable"]
+
+
+@pytest.mark.parametrize("backend", KINDS)
+def test_bonds_many_subnets_and_nodes_without_addresses_pass_both(backend: DhcpBackend, tmp_path: Path) -> None:
+    on = on_loopback(host(tmp_path, backend, http=True))
+    second = SubnetSettings(
+        IPv4Network("10.1.0.0/16"),
+        router=IPv4Address("10.1.0.1"),
+        dns=(IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")),
+        domain="cluster.example",
+        next_server=IPv4Address("10.1.0.9"),
+    )
+    on.settings = replace(on.settings, subnets=(*on.settings.subnets, second))
+    bond = (
+        '<clusternode name="node3.cluster.example" nodeid="3"><com_info>'
+        '<eth name="eth0" mac="00:0c:29:00:00:03" master="bond0" slave="yes"/>'
+        '<eth name="eth1" mac="00:0c:29:00:00:04" master="bond0" slave="yes"/>'
+        '<eth name="bond0" ip="10.1.0.3" mask="255.255.0.0" gateway="10.1.0.1"/>'
+        '<eth name="eth2" mac="00:0c:29:00:00:05" ip="10.2.0.3" mask="255.255.255.0"/>'
+        '<eth name="eth3" mac="00:0c:29:00:00:06" ip="dhcp"/>'
+        "</com_info></clusternode>"
+    )
+    candidates = on.candidates(seed(bond))
+    assert check(on.settings, candidates, tmp_path) == []
+    spoil(candidates, "10.2.0.3", "10.1.0.3")
+    if backend is DhcpBackend.DNSMASQ:
+        assert check(on.settings, candidates, tmp_path) == ["dhcp-duplicate-ip"]
+
+
+def test_a_checker_that_may_not_read_the_candidate_is_no_obstacle(tmp_path: Path) -> None:
+    """AppArmor confines dhcpd and kea-dhcp4 to their own directories; there is none here, so a program says it."""
+    on = host(tmp_path, DhcpBackend.ISC)
+    program = tmp_path / "dhcpd"
+    program.write_text("#!/bin/sh\necho Can\\'t open $3: Permission denied >&2\nexit 1\n")
+    program.chmod(0o755)
+    confined = replace(on.settings, dhcp=replace(on.settings.dhcp, program=str(program)))
+    (finding,) = dhcp_server(confined, SubprocessRunner(), str(tmp_path)).check(on.candidates(seed()))
+    assert (finding.code, finding.severity) == ("dhcp-check-denied", Severity.WARNING)
+    assert "apparmor.d/local/usr.sbin.dhcpd" in finding.fix

@@ -106,7 +106,7 @@ def test_loaders_are_fetched_by_the_names_dhcp_told(network: Network, tmp_path: 
     on.publish(seed())
     with dnsmasq(network, on):
         for name in LOADERS.values():
-            assert network.fetch(name, tmp_path / "got") == (tmp_path / "tftp" / name).read_bytes()
+            assert network.fetch(name, tmp_path / "got") == (Path(on.settings.tftp.root) / name).read_bytes()
             (tmp_path / "got").unlink()
 
 

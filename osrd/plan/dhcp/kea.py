@@ -12,6 +12,9 @@ from osrd.plan.dhcp.values import Content, DhcpFile, Reservation, Subnet, config
 
 # iPXE sends its name bare, RFC 3004 would put a length before it: the end is the same.
 _IPXE = "option[175].exists or substring(option[77].hex,-4,4) == 'iPXE'"
+# Kea refuses a reservation that reserves nothing, but being known is all that a NIC with neither address nor name
+# needs. A site-specific option (RFC 3942) is only sent to clients that ask for it.
+_NOTHING = {"code": 224, "csv-format": False, "data": "00"}
 _SEPARATOR = ",\n      "
 
 
@@ -22,6 +25,8 @@ def host(reservation: Reservation) -> str:
         shared["ip-address"] = str(reservation.address)
     if reservation.name:
         shared["hostname"] = reservation.name
+    if not shared:
+        shared["option-data"] = [_NOTHING]
     shared["user-context"] = {"node": reservation.owner}
     return _SEPARATOR.join(json.dumps({"hw-address": mac, **shared}) for mac in reservation.macs)
 
