@@ -24,7 +24,6 @@ from osrd.bus.values import (
     MANAGER_PROPERTIES,
     NODE_PROPERTIES,
     finding_rows,
-    shows_the_same,
     text,
 )
 from osrd.engine.api import Engine
@@ -124,7 +123,7 @@ class Announcer:
         self._told_nodes[key] = view
         if told is None:
             self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.node_added(key, view))
-        elif not shows_the_same(told, view):
+        elif told != view:
             self._tell_properties(node_path(key), NODE, told, view)
 
     def _tell_manager(self) -> None:

@@ -15,7 +15,6 @@ from osrd.bus.values import (
     MANAGER_PROPERTIES,
     NODE_PROPERTIES,
     node_row,
-    shows_the_same,
 )
 from osrd.engine.api import Engine
 from osrd.model.address import normalised_mac
@@ -47,16 +46,12 @@ class Objects:
         self._engine = engine
         self._interfaces = interfaces
         self._managed_nodes: Rows[NodeView] = Rows(
-            _MANAGED, lambda key, view: {node_path(key): self.described(Exported(NODE, view))}, shows_the_same
+            _MANAGED, lambda key, view: {node_path(key): self.described(Exported(NODE, view))}
         )
         self._managed_jobs: Rows[Job] = Rows(
-            _MANAGED,
-            lambda number, job: {f"{JOBS}/{number}": self.described(Exported(JOB, job))},
-            lambda one, other: one is other,
+            _MANAGED, lambda number, job: {f"{JOBS}/{number}": self.described(Exported(JOB, job))}
         )
-        self._listed: Rows[NodeView] = Rows(
-            _NODE_LIST, lambda key, view: [node_row(node_path(key), view)], shows_the_same
-        )
+        self._listed: Rows[NodeView] = Rows(_NODE_LIST, lambda key, view: [node_row(node_path(key), view)])
         self._indexed: Mapping[str, NodeView] | None = None
         self._by_name: dict[str, list[str]] = {}
         self._by_mac: dict[str, list[str]] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of a long reply, marshalled once each and kept while their source shows the same.
+"""Rows of a long reply, marshalled once each and kept while their source stays the same.
 
 Marshalling 10,000 nodes at once would block the loop for more than a second; here a change costs its own row, and rows
 that are missing are made in slices with room for everybody else in between.
@@ -33,19 +33,18 @@ class Slices:
 
 
 class Rows(Generic[T]):
-    """The rows of one array type. ``make`` turns a key and its source into the value of an array with one element;
-    ``same`` tells whether two sources give the same row."""
+    """The rows of one array type. ``make`` turns a key and its source into an array with one element; equal sources
+    give equal rows."""
 
-    def __init__(self, signature: str, make: Callable[[str, T], Any], same: Callable[[T, T], bool]) -> None:
+    def __init__(self, signature: str, make: Callable[[str, T], Any]) -> None:
         self._signature = signature
         self._make = make
-        self._same = same
         self._kept: dict[str, tuple[T, bytes]] = {}
 
     def row(self, key: str, source: T) -> bytes:
         """The row of ``source``, made now if it is not kept."""
         kept = self._kept.get(key)
-        if kept is not None and (kept[0] is source or self._same(kept[0], source)):
+        if kept is not None and (kept[0] is source or kept[0] == source):
             row = kept[1]
         else:
             row = element(self._signature, self._make(key, source))

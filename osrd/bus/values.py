@@ -149,19 +149,6 @@ def _result(value: str | int | bool | tuple[str, ...]) -> Any:
 COMPARED_BY: Mapping[str, Callable[[Any], Any]] = {"Findings": lambda source: source.findings}
 
 
-def shows_the_same(one: NodeView, other: NodeView) -> bool:
-    """Whether the properties of two views are equal. A node whose line in the file moved shows the same."""
-    return one is other or (
-        (one.node is other.node or one.node == other.node)
-        and one.quarantined is other.quarantined
-        and one.boot_state is other.boot_state
-        and one.way is other.way
-        and one.root == other.root
-        and one.findings == other.findings
-        and one.key == other.key
-    )
-
-
 def node_row(path: str, view: NodeView) -> list[Any]:
     """A row of ListNodes()."""
     return [path, _id(view), text(view.node.name), str(view.boot_state), view.quarantined]
