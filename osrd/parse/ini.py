@@ -66,23 +66,22 @@ def read_ini(file: str, content: bytes) -> tuple[list[Section], list[Finding]]:
 def _logical_lines(file: str, content: bytes, findings: list[Finding]) -> list[tuple[int, str]]:
     """Non-empty lines that are no comments, joined where they end in a backslash, with the number of their first."""
     lines: list[tuple[int, str]] = []
-    joined = ""
+    parts: list[str] = []  # of a line that goes on
     first = 0
     for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        text = _decoded(Place(file, number), raw.removesuffix(b"\r"), findings)
-        if not joined and (text is None or not text or text[0] in "#;"):
-            continue
-        first = first if joined else number
-        joined = f"{joined} {text or ''}".strip()
-        if joined.endswith("\\"):
-            joined = joined[:-1].rstrip() or " "
-            continue
-        if joined:
-            lines.append((first, joined))
-        joined = ""
-    if joined.strip():
-        lines.append((first, joined.strip()))
-    return lines
+        text = _decoded(Place(file, number), raw.removesuffix(b"\r"), findings) or ""
+        if not parts:
+            if not text or text[0] in "#;":
+                continue
+            first = number
+        goes_on = text.endswith("\\")
+        parts.append(text.removesuffix("\\").rstrip())
+        if not goes_on:
+            lines.append((first, " ".join(part for part in parts if part)))
+            parts = []
+    if parts:
+        lines.append((first, " ".join(part for part in parts if part)))
+    return [(number, line) for number, line in lines if line]
 
 
 def _decoded(place: Place, raw: bytes, findings: list[Finding]) -> str | None:
@@ -102,6 +101,7 @@ def _decoded(place: Place, raw: bytes, findings: list[Finding]) -> str | None:
 
 
 def _limited(file: str, findings: list[Finding]) -> list[Finding]:
+    """The first findings about a file, and how many more there are."""
     if len(findings) <= MOST_FINDINGS:
         return findings
     more = len(findings) - MOST_FINDINGS

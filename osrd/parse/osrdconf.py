@@ -22,9 +22,11 @@ from osrd.model.settings import (
     UefiLoader,
 )
 from osrd.parse import values
-from osrd.parse.ini import Entry, Section, read_ini
+from osrd.parse.ini import MOST_FINDINGS, Entry, Section, read_ini
 from osrd.parse.osrdconf_rules import Origin, Places, contradictions
 
+#: of one section; the fullest has eleven keys, so more are mistakes that were reported before
+_MOST_ENTRIES = 1000
 _ROOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -166,7 +168,13 @@ def parse_settings(files: Sequence[tuple[str, bytes]]) -> tuple[Settings, tuple[
         sections, findings = read_ini(file, content)
         reading.findings += findings
         seen: dict[Origin, Place] = {}
+        most = len(reading.findings) + MOST_FINDINGS
         for section in sections:
+            if len(reading.findings) > most:
+                message = "the rest of the file is not judged, there are too many mistakes before"
+                fix = "correct those first"
+                reading.complain("conf-syntax", section.place, message, fix=fix, about=("", ""))
+                break
             _read_section(section, seen, reading)
     settings = _settings(reading.fields, tuple(file for file, _ in files))
     return settings, (*reading.findings, *contradictions(settings, reading.places))
@@ -186,7 +194,7 @@ def _read_section(section: Section, seen: dict[Origin, Place], reading: _Reading
     # Under a wrong name the keys are still judged, so that one look shows all there is to correct.
     fields = reading.fields.setdefault((kind, name), {}) if name is not None else {}
     reading.places.setdefault((kind, name or "", ""), section.place)
-    for entry in section.entries:
+    for entry in section.entries[:_MOST_ENTRIES]:
         key = SECTIONS[kind].get(entry.key)
         about = (entry.key, entry.value)
         if key is None:

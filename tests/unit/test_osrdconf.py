@@ -3,6 +3,7 @@
 
 from dataclasses import fields
 from ipaddress import IPv4Address, IPv4Network
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -208,6 +209,22 @@ def test_one_mistake_is_one_finding_at_its_line(line: str, code: str, words: str
     finding = only(f"[boot]\n\n{line}\n")
     assert (finding.code, finding.place, finding.severity) == (code, Place(MAIN, 3), Severity.ERROR)
     assert words in finding.fix or words in finding.message
+
+
+def test_a_joined_line_is_reported_at_its_beginning() -> None:
+    assert only("[boot]\ntimeout = \\\n  \\\n soon\nappend = x\n").place == Place(MAIN, 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[x]\n" * 50_000, b"[boot]\n" + b"x=y\n" * 50_000, b"[boot]\nappend = " + b"a\\\n" * 300_000],
+    ids=["sections", "keys", "joined"],
+)
+def test_a_file_full_of_mistakes_costs_little(content: bytes) -> None:
+    begin = process_time()
+    findings = findings_of(content)
+    assert len(findings) <= 1001
+    assert process_time() - begin < 10
 
 
 @pytest.mark.parametrize(

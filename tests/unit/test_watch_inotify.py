@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from osrd.model.errors import FailedError
+from osrd.watch.filesystems import Filesystems
 from osrd.watch.inotify import InotifyWatcher, RawEvent, parse_events
+from osrd.watch.route import Route, find_route
 from tests.eventually import eventually_async
 
 Wakes = list[frozenset[str]]
@@ -171,6 +173,25 @@ def test_a_directory_that_comes_later_goes_and_comes_again(tmp_path: Path) -> No
             shutil.rmtree(tmp_path / "a")
             await eventually_async(lambda: frozenset() in wakes, f"its end is noticed, round {again}")
             wakes.clear()
+        watcher.close()
+
+    run(test)
+
+
+def test_a_directory_made_between_the_look_and_the_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "late"
+
+    def racing(path: str, filesystems: Filesystems) -> Route:
+        route = find_route(path, filesystems)
+        directory.mkdir(exist_ok=True)  # its parent is not watched yet: no event tells
+        return route
+
+    monkeypatch.setattr("osrd.watch.inotify.find_route", racing)
+
+    async def test() -> None:
+        watcher, wakes = await start({str(directory): None})
+        (directory / "f").write_text("x")
+        await eventually_async(lambda: hinted(wakes) == {f"{directory}/f"}, "it is watched all the same")
         watcher.close()
 
     run(test)
