@@ -36,7 +36,7 @@ def temp_name(name: str, number: int) -> str:
 def write_temp(directory: int, temp: str, data: bytes, mode: int, *, sync: bool) -> None:
     """A new file with this content and exactly these permission bits, whatever the umask. Raises OSError; a file
     that it could not finish is removed again."""
-    fd = os.open(temp, _CREATE, mode, dir_fd=directory)
+    fd = _create(directory, temp, mode)
     try:
         os.fchmod(fd, mode)
         written = os.write(fd, data)
@@ -53,7 +53,18 @@ def write_temp(directory: int, temp: str, data: bytes, mode: int, *, sync: bool)
 
 def create_empty(directory: int, temp: str) -> None:
     """A new empty file that only root can read, for a program to write into. Raises OSError."""
-    os.close(os.open(temp, _CREATE, 0o600, dir_fd=directory))
+    os.close(_create(directory, temp, 0o600))
+
+
+def _create(directory: int, temp: str, mode: int) -> int:
+    try:
+        return os.open(temp, _CREATE, mode, dir_fd=directory)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A network file system may report an error for what the server did.
+        remove_temp(directory, temp)
+        raise
 
 
 def finish_temp(directory: int, temp: str, mode: int) -> tuple[str, int]:
