@@ -171,14 +171,14 @@ class Pipeline:
         return self._finish(view, plan, result)
 
     def plan_view(self, *, diff: bool) -> PlanView:
-        """What a full run would do now."""
-        view = self._view(unpin=False)
+        """What Apply would do now: a full run, a hold ended."""
+        view = self._view(unpin=True)
         plan = self._plan(view, Scope()) if self.settings_usable else Plan()
         return explain(plan, lambda path: self._cache.read(path, _DIFF_LIMIT), self._after(view), diff=diff)
 
     def plan_digest(self) -> str:
         """The digest that plan_view() would show, without its text."""
-        view = self._view(unpin=False)
+        view = self._view(unpin=True)
         return self._plan(view, Scope()).digest if self.settings_usable else Plan().digest
 
     def verify(self, progress: Progress = _silent) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from osrd.engine.jobs import JobBook
 from osrd.engine.journal import MessageId, log_event
 from osrd.engine.pipeline import Pipeline, Progress, Run, Scope
 from osrd.model.errors import ConflictError, NotFoundError, OsrdError
-from osrd.model.finding import Finding
+from osrd.model.finding import Finding, Severity
 from osrd.model.job import Job, JobKind
 from osrd.model.view import (
     ConfigRejected,
@@ -122,10 +122,13 @@ class Reconciler:
         self._dirty.set()
 
     def report(self, finding: Finding) -> None:
-        """A finding that no run makes (a watcher that had to fall back)."""
-        if finding not in self._extra:
-            self._extra = (*self._extra, finding)
-            self._show(self._pipeline.snapshot)
+        """A finding that no run makes (a watcher that had to fall back); the newest of its family replaces the others:
+        ``watch-restored`` ends ``watch-degraded``."""
+        family = finding.code.partition("-")[0]
+        others = tuple(known for known in self._extra if known.code.partition("-")[0] != family)
+        self._extra = others if finding.severity is Severity.INFO else (*others, finding)
+        logger.log(_LEVELS[finding.severity], "%s", finding)
+        self._show(self._pipeline.snapshot)
 
     def watching(self, mode: str) -> None:
         self._watch_mode = mode
@@ -308,8 +311,15 @@ class Reconciler:
 
     def _log_findings(self, before: tuple[Finding, ...], after: tuple[Finding, ...]) -> None:
         known = set(before)
-        for finding in [finding for finding in after if finding not in known][:20]:
-            logger.log(_LEVELS[finding.severity], "%s", finding)
+        fresh = [finding for finding in after if finding not in known]
+        for finding in fresh[:_LOGGED]:
+            event = _event_of(finding)
+            if event is None:
+                logger.log(_LEVELS[finding.severity], "%s", finding)
+            else:
+                log_event(logger, event, str(finding), node=finding.node, code=finding.code)
+        if len(fresh) > _LOGGED:
+            logger.warning("%d more findings, see osrctl status", len(fresh) - _LOGGED)
 
     def _fault(self, error: OsrdError) -> None:
         log_event(logger, MessageId.PUBLISH_FAILED, str(error))
@@ -344,6 +354,27 @@ class Reconciler:
 
 def _ignore(run: Run) -> None:
     """Nobody wants to know."""
+
+
+#: Findings that one run logs at most; the bus has them all.
+_LOGGED = 20
+
+
+def _event_of(finding: Finding) -> MessageId | None:
+    """The journal event of a finding that an operator must act on."""
+    if finding.severity is Severity.INFO:
+        return None
+    if finding.code == "watch-degraded":
+        return MessageId.WATCH_DEGRADED
+    if finding.severity is not Severity.ERROR:
+        return None
+    if finding.node:
+        return MessageId.NODE_QUARANTINED
+    if finding.code == "publish-failed":
+        return MessageId.PUBLISH_FAILED
+    if finding.code in ("dhcp-reload", "reload-failed"):
+        return MessageId.DHCP_RELOAD_FAILED
+    return MessageId.DHCP_REJECTED if finding.code.startswith("dhcp-") else None
 
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}

@@ -134,6 +134,7 @@ def test_rollback_holds_until_the_next_edit(box: Sandbox) -> None:
     assert box.ask("status")["state"] == "pinned"
     box.osrctl("reconcile")
     assert box.published() == with_two, "held"
+    assert [action["target"] for action in box.ask("plan")["actions"]], "the plan shows what ending the hold would do"
     box.osrctl("apply", "--yes")
     assert box.entry(MAC3).exists()
     assert box.ask("status")["state"] == "ready"
