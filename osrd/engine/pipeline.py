@@ -88,7 +88,7 @@ class Pipeline:
         self._freezer = Freezer()
         self._desirer = Desirer()
         self._facts = FactFinder()
-        self._cache = FileCache()
+        self._cache = FileCache((self.settings.tftp.root,))
         self._store = Store.open(self.settings.paths.state)
         self._services = {Service.DHCP: ServiceState.UNKNOWN, Service.NFS: ServiceState.UNKNOWN}
         self._publisher = self._new_publisher()
@@ -121,6 +121,8 @@ class Pipeline:
             self.settings_findings = (*findings, _moved_paths(self._configuration))
             settings = replace(settings, paths=self.settings.paths)
         if usable:
+            if settings.tftp.root != self.settings.tftp.root:
+                self._cache = FileCache((settings.tftp.root,))
             self.settings, self.settings_usable = settings, True
             self._publisher = self._new_publisher()
 

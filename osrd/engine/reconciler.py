@@ -360,21 +360,23 @@ def _ignore(run: Run) -> None:
 _LOGGED = 20
 
 
+_EVENTS = {
+    "watch-degraded": MessageId.WATCH_DEGRADED,
+    "publish-failed": MessageId.PUBLISH_FAILED,
+    "dhcp-reload": MessageId.DHCP_RELOAD_FAILED,
+    "reload-failed": MessageId.DHCP_RELOAD_FAILED,
+}
+
+
 def _event_of(finding: Finding) -> MessageId | None:
     """The journal event of a finding that an operator must act on."""
-    if finding.severity is Severity.INFO:
-        return None
-    if finding.code == "watch-degraded":
-        return MessageId.WATCH_DEGRADED
-    if finding.severity is not Severity.ERROR:
-        return None
-    if finding.node:
-        return MessageId.NODE_QUARANTINED
-    if finding.code == "publish-failed":
-        return MessageId.PUBLISH_FAILED
-    if finding.code in ("dhcp-reload", "reload-failed"):
-        return MessageId.DHCP_RELOAD_FAILED
-    return MessageId.DHCP_REJECTED if finding.code.startswith("dhcp-") else None
+    event = _EVENTS.get(finding.code)
+    if event is None and finding.severity is Severity.ERROR:
+        if finding.node:
+            event = MessageId.NODE_QUARANTINED
+        elif finding.code.startswith("dhcp-"):
+            event = MessageId.DHCP_REJECTED
+    return event
 
 
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
