@@ -61,8 +61,7 @@ class Network:
             yield process
             assert process.poll() is None, f"the server ended: {log.read_text(errors='replace')[-3000:]}"
         finally:
-            process.terminate()
-            process.wait(10)
+            _end(process)
 
     def ask(self, mac: str, options: str = "", seconds: int = 8) -> Answer | None:
         """Be the machine ``mac`` and ask for an address; None when nobody answers within ``seconds``. ``options`` are
@@ -112,8 +111,7 @@ class Network:
                 seconds + 10,
             )
         finally:
-            process.terminate()
-            process.wait(10)
+            _end(process)
         return work, (work / "log").read_text()
 
     def fetch(self, name: str, target: Path) -> bytes:
@@ -146,6 +144,15 @@ def firmware(arch: int) -> str:
 
 
 IPXE = firmware(0) + 'send user-class "iPXE";\nsend osr-ipxe "x";\n'
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _ip(*arguments: str) -> None:
