@@ -59,4 +59,4 @@ def _is_name(name: str) -> bool:
 def hosts_file(lines: Iterable[Sorted], cluster_file: str) -> bytes:
     """The fragment, in the order of addresses."""
     head = f"# Made by osrd from {cluster_file}; edits are undone.\n"
-    return (head + "".join([line for _, line in sorted(set(lines))])).encode()
+    return (head + "".join([line for _, line in sorted(dict.fromkeys(lines))])).encode()

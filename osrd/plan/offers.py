@@ -44,7 +44,7 @@ class Offers:
         offer = self._by_volume.get(key)
         if offer is None:
             root = root_of_volume(self._settings, volume)
-            if root is None and volume is not None and node.com_info:
+            if root is None and volume is not None:
                 self.findings.append(_no_section(volume))
             around = self._of_root(root) if root is not None else None
             offer = self._by_volume[key] = Offer(volume, root, around)

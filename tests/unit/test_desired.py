@@ -119,6 +119,18 @@ def test_a_new_kernel_concerns_its_own_root_only() -> None:
     assert {again.outputs[path].node for path in rendered(again)} == {"node2"}
 
 
+def test_a_kernel_that_is_previous_here_and_current_there_can_be_copied() -> None:
+    """Root b only knows it as published before; root web has the file. Whoever comes last, the file must win."""
+    other = RootVolume("192.168.122.1:/srv/b", "nfs4", "192.168.122.1", "/srv/b")
+    for name in ("a", "z"):
+        roots = (ROOT, RootSettings(name, volume=other.name, kernel="/boot/b"))
+        known = facts(pairs={name: (StoredPair(KERNEL, ""),)})
+        known = replace(known, files={**known.files, "/boot/b": FileState("c" * 64, 5, 0o644)})
+        made = inputs(node(1), node(2, root=other), settings=replace(settings(), roots=roots), facts=known)
+        content = Desirer().desire(made).contents[f"sha256:{KERNEL}"]
+        assert content == CopyOf("/boot/vmlinuz", KERNEL, 100)
+
+
 def test_without_a_kernel_nodes_are_frozen_and_the_other_root_goes_on() -> None:
     other = RootVolume("192.168.122.1:/srv/b", "nfs4", "192.168.122.1", "/srv/b")
     chosen = replace(settings(), roots=(ROOT, RootSettings("b", volume=other.name, kernel="/gone")))

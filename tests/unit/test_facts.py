@@ -13,6 +13,7 @@ from osrd.model.settings import BootSettings, Paths, RootSettings, Settings, Tft
 from osrd.observe.facts import FactFinder, builtin_templates
 from osrd.observe.hashing import Hasher, open_in_root
 from osrd.plan.templating import TEMPLATES, Templates
+from tests.eventually import eventually
 
 OLD = 1_000_000_000
 MKIMAGE = "/usr/bin/grub-mkimage"
@@ -92,6 +93,28 @@ def test_a_replaced_file_of_the_same_size_and_date_is_noticed(tmp_path: Path, mo
         new.write_bytes(data)
         os.utime(new, (OLD, OLD))
         new.rename(path)
+        hasher.begin()
+        state = hasher.state(str(path))
+        hasher.end()
+        assert not isinstance(state, NotAFile)
+        digests.append(state.digest)
+    assert digests == [digest(b"one"), digest(b"two")]
+
+
+def test_a_file_overwritten_in_place_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled(monkeypatch)
+    path = tmp_path / "vmlinuz"
+    hasher = Hasher()
+    digests = []
+    for data in (b"one", b"two"):
+        before = path.stat().st_ctime_ns if path.exists() else 0
+
+        def written(data: bytes = data, before: int = before) -> bool:
+            path.write_bytes(data)
+            os.utime(path, (OLD, OLD))
+            return path.stat().st_ctime_ns != before  # the kernel's clock has to tick
+
+        eventually(written, "a new ctime")
         hasher.begin()
         state = hasher.state(str(path))
         hasher.end()
