@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from osrd.model.output import BuiltBy, Content, Service
+from osrd.model.output import BuiltBy, Content, Desired, Service
 from tests.apply.faults import Faults, die, in_child
 from tests.apply.world import RecordingServer, World, copy_of, quick_directory
 
@@ -117,7 +117,7 @@ def test_sigkill_at_every_step(restarts: bool) -> None:
                 step += 1 if survived == 0 and target == 1 else 0
                 desired = world.desired(states[target])
 
-                def killed(when: int = step, desired: object = desired) -> None:
+                def killed(when: int = step, desired: Desired = desired) -> None:
                     child = make_world(base)
                     Faults(when, die).install(child.store)
                     child.publish(desired)
@@ -140,6 +140,35 @@ def test_sigkill_at_every_step(restarts: bool) -> None:
                 assert not world.store.unfinished
                 assert world.store.owed == frozenset()
                 target = 1 - target
+        assert step > 60
+
+
+def test_what_a_killed_run_put_in_place_is_osrds_even_if_nobody_wants_it_any_more() -> None:
+    """Without the ownership in the intent, the next other state would find its paths occupied by strangers."""
+    with quick_directory() as directory:
+        base = Path(directory)
+        world = make_world(base)
+        world.publish(world.desired(outputs(base, "a")))
+        step, status = 1, -1
+        while status != 0:
+            step += 5
+            killed_in = world.desired(outputs(base, "b") | {f"grub/{step}": b"b", "grub/x": b"%d" % step})
+
+            def killed(when: int = step, desired: Desired = killed_in) -> None:
+                child = make_world(base)
+                Faults(when, die).install(child.store)
+                child.publish(desired)
+
+            world.store.close()
+            status = in_child(killed)
+            world.start()
+            world.publisher.recover()
+            wanted = outputs(base, "a") | {"grub/x": b"a%d" % step}
+            plan = world.plan(world.desired(wanted))
+            assert plan.findings == ()
+            world.publish(world.desired(wanted))
+            expected = published(base, wanted)
+            assert {k: v for k, v in world.tree().items() if k in expected or "kernels/" not in k} == expected
         assert step > 60
 
 
