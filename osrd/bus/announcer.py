@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from osrd.bus.connection import Connection, Packed, Variant, packed
+from osrd.bus.connection import Connection
 from osrd.bus.contract import Emits, Interface
 from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, job_path, node_path
 from osrd.bus.objects import Objects
@@ -26,6 +26,7 @@ from osrd.bus.values import (
     finding_rows,
     text,
 )
+from osrd.bus.wire import Packed, Variant, packed
 from osrd.engine.api import Engine
 from osrd.model.job import Job
 from osrd.model.view import (

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from osrd.bus.connection import CallError, Connection, Incoming, unwrapped, wrapped
+from osrd.bus.connection import CallError, Connection
 from osrd.bus.names import BUS, BUS_NAME, JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, error_from_name
+from osrd.bus.wire import Incoming, unwrapped, wrapped
 from osrd.model.errors import FailedError, NotFoundError
 from osrd.model.job import JobState
 

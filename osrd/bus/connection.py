@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A connection to a message bus: the only module that imports the D-Bus library.
+"""A connection to a message bus: calls out and in, signals, and losing it.
 
-The library (dbus-next; dbus-fast where Python has outgrown it, or with OSRD_DBUS_LIB=dbus_fast) turns values into
-bytes and back: Variant and the marshallers of its Message API. The stream belongs to asyncio instead of the library's
-own bus class, since that class (measured with both libraries)
+The stream belongs to asyncio instead of the D-Bus library's own bus class, since that class (measured with both
+libraries)
 
 * ends the connection when the socket's buffer is full, about 300 signals in one turn of the loop;
 * parses whatever arrives, up to 32 MiB from any local user, in one piece of blocked loop;
@@ -14,83 +13,35 @@ message cannot take its neighbours along, and the transport's own flow control t
 """
 
 import asyncio
-import importlib
-import io
 import logging
-import os
 import struct
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from osrd.bus.names import BUS, BUS_PATH, error_from_name
+from osrd.bus.wire import (
+    ALLOW_INTERACTIVE_AUTHORIZATION,
+    Header,
+    Incoming,
+    Kind,
+    Packed,
+    addresses,
+    arguments_packed,
+    header_bytes,
+    packed,
+    unpacked,
+    valid_path,
+)
 from osrd.model.errors import BusyError, FailedError, InvalidArgsError, OsrdError, UnsupportedError
 
-LIBRARIES = ("dbus_next", "dbus_fast")
-
-
-def chosen_library() -> str:
-    """The library's package: dbus_next does not import on Python 3.15 (gh-133601) and has no maintainer any more."""
-    wanted = os.environ.get("OSRD_DBUS_LIB", "dbus_next" if sys.version_info < (3, 15) else "dbus_fast")
-    if wanted not in LIBRARIES:
-        raise UnsupportedError(f"OSRD_DBUS_LIB is {wanted!r}", f"set it to one of {', '.join(LIBRARIES)}")
-    return wanted
-
-
-def _of_library(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"{chosen_library()}.{module}"), name)
-
-
-Variant: Any = _of_library("signature", "Variant")
-_Marshaller: Any = _of_library("_private.marshaller", "Marshaller")
-_Unmarshaller: Any = _of_library("_private.unmarshaller", "Unmarshaller")
-_parse_address: Any = _of_library("_private.address", "parse_address")
-_get_bus_address: Any = _of_library("_private.address", "get_bus_address")
-_BusType: Any = _of_library("constants", "BusType")
-_valid_path: Any = _of_library("validators", "is_object_path_valid")
-
-NO_REPLY_EXPECTED = 1
-ALLOW_INTERACTIVE_AUTHORIZATION = 4
-DO_NOT_QUEUE = 4
-_CALL, _RETURN, _ERROR, _SIGNAL = 1, 2, 3, 4
-#: Calls of honest clients stay far below; parsing this much costs less than 50 ms.
-SERVER_BODY_LIMIT = 64 * 1024
-#: The bus disconnects who sends more than 32 MiB (dbus-daemon(1), max_message_size).
-REPLY_LIMIT = 30 * 1024 * 1024
+_DO_NOT_QUEUE = 4
 _QUEUE_LIMIT = 8 * 1024 * 1024
+_LARGE = 64 * 1024
 _SLICE = 0.01
-_PADDING = tuple(bytes((-size) % 8) for size in range(8))
-_UNREADABLE = (ValueError, TypeError, LookupError, struct.error, RecursionError, EOFError, NotImplementedError)
+#: Seconds until a bus that does not let us in, or does not take our last words, is given up.
+_PATIENCE = 25.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A method call or signal that arrived. Absent header fields are ""; variants in ``arguments`` are still wrapped.
-
-    ``oversized``: the body was larger than this connection takes and was thrown away."""
-
-    path: str
-    interface: str
-    member: str
-    signature: str
-    arguments: list[Any]
-    sender: str
-    serial: int
-    flags: int
-    oversized: bool = False
-
-    @property
-    def wants_reply(self) -> bool:
-        return not self.flags & NO_REPLY_EXPECTED
-
-    @property
-    def interactive(self) -> bool:
-        """Whether the caller allows that somebody is asked for a password before the reply comes."""
-        return bool(self.flags & ALLOW_INTERACTIVE_AUTHORIZATION)
 
 
 class CallError(OsrdError):
@@ -101,93 +52,19 @@ class CallError(OsrdError):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A message body that is marshalled already."""
-
-    signature: str
-    body: bytes
-
-
-@lru_cache(maxsize=4096)
-def _string(value: str) -> Any:
-    """Most strings of 10,000 nodes are the same few ("nfs", "255.255.0.0"), and a variant is slow to make."""
-    return Variant("s", value)
-
-
-def wrapped(value: str | bool | int | float | Sequence[str]) -> Any:
-    """A plain value as the variant it becomes inside ``a{sv}``: s, b, t (x when negative), d or as."""
-    match value:
-        case str():
-            return _string(value)
-        case bool():
-            return Variant("b", value)
-        case int():
-            return Variant("t" if value >= 0 else "x", value)
-        case float():
-            return Variant("d", value)
-        case _:
-            return Variant("as", [str(item) for item in value])
-
-
-def unwrapped(value: Any) -> Any:
-    """``value`` with every variant in it replaced by what it holds."""
-    if isinstance(value, Variant):
-        return unwrapped(value.value)
-    if isinstance(value, dict):
-        return {key: unwrapped(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [unwrapped(item) for item in value]
-    return value
-
-
-def packed(signature: str, body: Sequence[Any]) -> Packed:
-    """``body`` marshalled. Raises FailedError when it is larger than a bus carries."""
-    data = bytes(_Marshaller(signature, list(body)).marshall())
-    _refuse_too_large(len(data))
-    return Packed(signature, data)
-
-
-def element(signature: str, value: Any) -> bytes:
-    """The bytes of one struct or dict entry of the array type ``signature``, given as an array that holds only it.
-
-    An array is its length (4 bytes), padding to the element's alignment (8 for both) and the elements, so that
-    what follows is the element alone, valid at every position that is a multiple of 8.
-    """
-    return bytes(_Marshaller(signature, [value]).marshall())[8:]
-
-
-def joined(signature: str, elements: Iterable[bytes]) -> Packed:
-    """The array body of type ``signature`` made of what ``element`` returned."""
-    parts = [b""]
-    for part in elements:
-        parts += (part, _PADDING[len(part) % 8])
-    parts.pop()  # padding stands between elements, not after the last
-    size = sum(map(len, parts))
-    _refuse_too_large(size)
-    return Packed(signature, b"".join([struct.pack("<II", size, 0), *parts]))
-
-
-def _refuse_too_large(size: int) -> None:
-    if size > REPLY_LIMIT:
-        raise FailedError(
-            f"the reply would be {size} bytes and a message bus carries {REPLY_LIMIT}", "ask for less in one call"
-        )
-
-
 class Connection:
     """One connection. ``on_call`` and ``on_signal`` are called on the event loop for everything that arrives.
 
-    ``body_limit`` is the largest body that is parsed, in bytes; None takes whatever the bus delivers.
+    ``body_limit`` is the largest body that is parsed, in bytes.
     """
 
-    def __init__(self, *, body_limit: int | None = None) -> None:
+    def __init__(self) -> None:
         self.unique_name = ""
+        self.body_limit = 1 << 32
         self.on_call: Callable[[Incoming], None] | None = None
         self.on_signal: Callable[[Incoming], None] | None = None
-        self._body_limit = body_limit if body_limit is not None else 1 << 32
         self._serial = 0
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, asyncio.Future[Incoming]] = {}
         self._departures: dict[str, list[asyncio.Future[None]]] = {}
         self._reading: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[str] | None = None
@@ -198,16 +75,17 @@ class Connection:
 
         Raises UnsupportedError when there is no bus at the address, FailedError when it does not let us in.
         """
-        self._stream = await _open(address or _get_bus_address(_BusType.SYSTEM))
+        self._stream = await _open(address)
         self._stream[1].transport.set_write_buffer_limits(high=_QUEUE_LIMIT)
         try:
-            await _authenticate(*self._stream)
-        except (OSError, EOFError, asyncio.LimitOverrunError) as error:
-            self._stream[1].close()
+            async with asyncio.timeout(_PATIENCE):
+                await _authenticate(*self._stream)
+                self._lost = asyncio.get_running_loop().create_future()
+                self._reading = asyncio.create_task(self._read_all(), name="osrd bus reader")
+                (self.unique_name,) = await self.ask_bus("Hello")
+        except (OSError, EOFError, asyncio.LimitOverrunError, OsrdError) as error:
+            await self.close()
             raise FailedError(f"the message bus does not let us in ({error})") from error
-        self._lost = asyncio.get_running_loop().create_future()
-        self._reading = asyncio.create_task(self._read_all(), name="osrd bus reader")
-        (self.unique_name,) = await self.ask_bus("Hello")
 
     @property
     def connected(self) -> bool:
@@ -220,17 +98,22 @@ class Connection:
         return await asyncio.shield(self._lost)
 
     async def close(self) -> None:
-        """End the connection; what was queued is still written."""
-        if self._reading is None:
+        """End the connection; what was queued is still written. Nothing to do if there never was one."""
+        if not hasattr(self, "_stream"):
             return
         self._end("closed")
         reading, self._reading = self._reading, None
-        reading.cancel()
-        await asyncio.wait([reading])
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
+        writer = self._stream[1]
+        writer.close()
         try:
-            await self._stream[1].wait_closed()
-        except OSError as error:
-            log.debug("the bus hung up first: %s", error)
+            async with asyncio.timeout(_PATIENCE):
+                await writer.wait_closed()
+        except OSError as error:  # TimeoutError is one
+            log.debug("the bus did not say goodbye: %s", error)
+            writer.transport.abort()
 
     async def drained(self) -> None:
         """Wait while more than 8 MiB are queued for the bus. Returns at once when the connection is gone."""
@@ -254,23 +137,23 @@ class Connection:
 
         Raises CallError for an error reply and FailedError when the connection is or gets lost.
         """
-        if not _valid_path(path):
+        if not valid_path(path):
             raise InvalidArgsError(f"{path!r} is no object path")
         if not self.connected:
             raise FailedError("the message bus is gone")
-        fields = [*_target(path, interface, member), _variant(6, "s", destination)]
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         flags = ALLOW_INTERACTIVE_AUTHORIZATION if interactive else 0
-        serial = self._send(_CALL, fields, packed(signature, arguments), flags)
+        header = Header(Kind.CALL, path, interface, member, destination=destination, flags=flags)
+        reply: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
+        serial = self._send(header, arguments_packed(signature, arguments))
         self._waiting[serial] = reply
         try:
             answer = await reply
         finally:
             self._waiting.pop(serial, None)
-        if answer.message_type.value == _ERROR:
-            text = answer.body[0] if answer.body and isinstance(answer.body[0], str) else ""
-            raise CallError(answer.error_name, text)
-        return list(answer.body)
+        if answer.kind is Kind.ERROR:
+            text = answer.arguments[0] if answer.arguments and isinstance(answer.arguments[0], str) else ""
+            raise CallError(answer.error, text)
+        return answer.arguments
 
     async def ask_bus(self, member: str, signature: str = "", *arguments: Any) -> list[Any]:
         """Call a method of the bus itself."""
@@ -279,7 +162,7 @@ class Connection:
     async def request_name(self, name: str) -> None:
         """Own ``name`` or raise: BusyError when somebody has it, NotAuthorizedError when the bus policy forbids it."""
         try:
-            (answer,) = await self.ask_bus("RequestName", "su", name, DO_NOT_QUEUE)
+            (answer,) = await self.ask_bus("RequestName", "su", name, _DO_NOT_QUEUE)
         except CallError as error:
             raise error_from_name(error.name, error.message) from error
         if answer not in (1, 4):
@@ -299,35 +182,30 @@ class Connection:
     def reply(self, call: Incoming, answer: Packed) -> None:
         """Answer ``call``, unless its sender wants no answer."""
         if call.wants_reply:
-            self._send(_RETURN, [_variant(5, "u", call.serial), _variant(6, "s", call.sender)], answer)
+            self._send(Header(Kind.RETURN, reply_serial=call.serial, destination=call.sender), answer)
 
     def reply_error(self, call: Incoming, name: str, text: str) -> None:
         if call.wants_reply:
-            fields = [_variant(4, "s", name), _variant(5, "u", call.serial), _variant(6, "s", call.sender)]
-            self._send(_ERROR, fields, packed("s", [text]))
+            header = Header(Kind.ERROR, error=name, reply_serial=call.serial, destination=call.sender)
+            self._send(header, packed("s", [text]))
 
     def emit(self, path: str, interface: str, member: str, content: Packed) -> None:
         """Send a signal to whoever listens."""
-        self._send(_SIGNAL, _target(path, interface, member), content)
+        self._send(Header(Kind.SIGNAL, path, interface, member), content)
 
-    def _send(self, kind: int, fields: list[Any], content: Packed, flags: int = 0) -> int:
-        """Write one message (D-Bus specification, Message Format) and return its serial number."""
+    def _send(self, header: Header, content: Packed) -> int:
+        """Write one message, if there is still somebody to write to, and return its serial number."""
         self._serial = self._serial % 0xFFFFFFFF + 1
-        if self.connected:
-            if content.signature:
-                fields.append(_variant(8, "g", content.signature))
-            start = [ord("l"), kind, flags, 1, len(content.body), self._serial, fields]
-            header = bytes(_Marshaller("yyyyuua(yv)", start).marshall())
-            self._write(header + _PADDING[len(header) % 8], content.body)
-        return self._serial
-
-    def _write(self, header: bytes, body: bytes) -> None:
+        if not self.connected:
+            return self._serial
+        start = header_bytes(header, content, self._serial)
         writer = self._stream[1]
-        if len(body) <= 0x10000:
-            writer.write(header + body)
+        if len(content.body) < _LARGE:
+            writer.write(start + content.body)
         else:
-            writer.write(header)
-            writer.write(memoryview(body))  # megabytes: the transport slices what the socket does not take
+            writer.write(start)
+            writer.write(memoryview(content.body))  # megabytes: what the socket does not take is sliced, not copied
+        return self._serial
 
     def _end(self, reason: str) -> None:
         if self._lost is None or self._lost.done():
@@ -354,6 +232,8 @@ class Connection:
             self._end(f"the message bus hung up ({error})")
         except ValueError as error:
             self._end(f"the message bus speaks no D-Bus ({error})")
+        finally:
+            self._end("reading ended")
 
     async def _read_one(self, reader: asyncio.StreamReader) -> None:
         start = await reader.readexactly(16)
@@ -362,50 +242,37 @@ class Connection:
             raise ValueError(f"byte order {start[0]}")
         body_size, fields_size = struct.unpack_from(order + "IxxxxI", start, 4)
         fields = await reader.readexactly(fields_size + -fields_size % 8)
-        if oversized := body_size > self._body_limit:
+        if oversized := body_size > self.body_limit:
             start = start[:4] + bytes(4) + start[8:]
             while body_size > 0:
                 body_size -= len(await reader.readexactly(min(body_size, 0x10000)))
         body = await reader.readexactly(body_size)
-        if not 1 <= start[1] <= 4:
-            return  # "unknown types must be ignored" (D-Bus specification, Message Format)
         try:
-            message = _Unmarshaller(io.BytesIO(start + fields + body)).unmarshall()
-        except _UNREADABLE as error:
-            log.warning("ignored a message that cannot be read: %s", error)
+            message = unpacked(start + fields + body, oversized=oversized)
+        except InvalidArgsError as error:
+            log.warning("ignored %s", error)
             return
         if message is not None:
-            self._received(message, oversized)
+            self._received(message)
 
-    def _received(self, message: Any, oversized: bool) -> None:
-        kind = message.message_type.value
-        if kind in (_RETURN, _ERROR):
+    def _received(self, message: Incoming) -> None:
+        if message.kind in (Kind.RETURN, Kind.ERROR):
             reply = self._waiting.pop(message.reply_serial, None)
             if reply is not None and not reply.done():
                 reply.set_result(message)
-            return
-        incoming = Incoming(
-            path=message.path or "",
-            interface=message.interface or "",
-            member=message.member or "",
-            signature=message.signature or "",
-            arguments=list(message.body),
-            sender=message.sender or "",
-            serial=message.serial,
-            flags=int(message.flags),
-            oversized=oversized,
-        )
-        if kind == _CALL:
-            if self.on_call is not None:
-                self.on_call(incoming)
-            return
+        elif message.kind is Kind.SIGNAL:
+            self._heard(message)
+        elif self.on_call is not None:
+            self.on_call(message)
+
+    def _heard(self, signal: Incoming) -> None:
         # Anybody can send us a signal that says "NameOwnerChanged"; only the bus itself is believed.
-        if incoming.sender == BUS and incoming.member == "NameOwnerChanged" and not incoming.arguments[2]:
-            for gone in self._departures.get(incoming.arguments[0], ()):
+        if signal.sender == BUS and signal.member == "NameOwnerChanged" and not signal.arguments[2]:
+            for gone in self._departures.get(signal.arguments[0], ()):
                 if not gone.done():
                     gone.set_result(None)
         if self.on_signal is not None:
-            self.on_signal(incoming)
+            self.on_signal(signal)
 
 
 class Departure:
@@ -419,8 +286,8 @@ class Departure:
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> "asyncio.Future[None]":
-        self._registry.setdefault(self._name, []).append(self._gone)
         await self._connection.add_match(self._rule)
+        self._registry.setdefault(self._name, []).append(self._gone)
         return self._gone
 
     async def __aexit__(self, *_: object) -> None:
@@ -432,22 +299,9 @@ class Departure:
             await self._connection.remove_match(self._rule)
 
 
-def _variant(code: int, signature: str, value: Any) -> list[Any]:
-    """One header field."""
-    return [code, Variant(signature, value)]
-
-
-def _target(path: str, interface: str, member: str) -> list[Any]:
-    return [_variant(1, "o", path), _variant(2, "s", interface), _variant(3, "s", member)]
-
-
-async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _open(address: str | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     problems = []
-    try:
-        candidates = _parse_address(address)
-    except ValueError as error:
-        raise UnsupportedError(f"{address!r} is no bus address: {error}", "correct DBUS_SYSTEM_BUS_ADDRESS") from error
-    for transport, options in candidates:
+    for transport, options in addresses(address):
         path = options.get("path") or ("abstract" in options and "\0" + options["abstract"])
         if transport != "unix" or not path:
             problems.append(f"{transport}: only unix:path= and unix:abstract= are supported")
@@ -456,7 +310,7 @@ async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
             return await asyncio.open_unix_connection(path)
         except OSError as error:
             problems.append(str(error))
-    raise UnsupportedError(f"there is no message bus at {address} ({'; '.join(problems)})", "start dbus")
+    raise UnsupportedError(f"there is no message bus: {'; '.join(problems)}", "start dbus")
 
 
 async def _authenticate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from osrd.bus import job, manager, names, standard
-from osrd.bus.connection import CallError, Connection, Incoming, Packed, packed, unwrapped
+from osrd.bus.connection import CallError, Connection
 from osrd.bus.contract import Interface, Method, introspection
 from osrd.bus.invocation import Implementation, Invocation, Refusal, checked_options
 from osrd.bus.limits import Buckets, check_sizes
 from osrd.bus.objects import Exported, Objects
 from osrd.bus.polkit import Authority
 from osrd.bus.reading import Reading
+from osrd.bus.wire import Incoming, Packed, packed, unwrapped
 from osrd.engine.api import Engine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.job import Job

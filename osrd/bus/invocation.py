@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from osrd.bus.connection import Packed
 from osrd.bus.objects import Objects
+from osrd.bus.wire import Packed
 from osrd.engine.api import Engine
 from osrd.model.errors import InvalidArgsError, OsrdError
 from osrd.model.job import Job

@@ -3,8 +3,8 @@
 
 from collections.abc import Mapping
 
-from osrd.bus.connection import Packed, packed
 from osrd.bus.invocation import Implementation, Invocation
+from osrd.bus.wire import Packed, packed
 from osrd.model.job import Job
 
 

@@ -4,10 +4,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from osrd.bus.connection import Packed, packed
 from osrd.bus.invocation import Implementation, Invocation
 from osrd.bus.names import job_path
 from osrd.bus.values import action_row, generation_row, job_row, root_row
+from osrd.bus.wire import Packed, packed
 from osrd.engine import api
 from osrd.model.errors import InvalidArgsError
 from osrd.model.view import PlanView

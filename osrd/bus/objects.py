@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from osrd.bus.connection import Packed, Variant, joined
 from osrd.bus.contract import Interface
 from osrd.bus.names import JOB, JOBS, MANAGER, NODE, NODES, ROOT, escaped, node_path, unescaped
 from osrd.bus.rows import Rows
@@ -16,6 +15,7 @@ from osrd.bus.values import (
     NODE_PROPERTIES,
     node_row,
 )
+from osrd.bus.wire import Packed, Variant, joined
 from osrd.engine.api import Engine
 from osrd.model.address import normalised_mac
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError

@@ -7,7 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from osrd.bus.connection import CallError, Connection, Incoming, wrapped
+from osrd.bus.connection import CallError, Connection
+from osrd.bus.wire import Incoming, wrapped
 from osrd.model.errors import BusyError, FailedError, NotAuthorizedError
 
 POLKIT = "org.freedesktop.PolicyKit1"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from osrd.bus import names, standard
-from osrd.bus.connection import Packed, packed
 from osrd.bus.contract import Interface
 from osrd.bus.invocation import Refusal
 from osrd.bus.objects import Exported, Objects
+from osrd.bus.wire import Packed, packed
 from osrd.model.job import Job
 from osrd.model.view import Snapshot
 

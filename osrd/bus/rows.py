@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from osrd.bus.connection import element
+from osrd.bus.wire import element
 
 T = TypeVar("T")
 #: Seconds of work between two chances for everybody else; DESIGN law 10 allows 0.05.

@@ -6,12 +6,16 @@ import logging
 
 from osrd.bus import contract
 from osrd.bus.announcer import Announcer
-from osrd.bus.connection import Connection, Incoming
+from osrd.bus.connection import Connection
 from osrd.bus.dispatcher import Dispatcher, check_complete
 from osrd.bus.names import BUS, BUS_NAME
 from osrd.bus.objects import Objects
 from osrd.bus.polkit import Authority
+from osrd.bus.wire import Incoming
 from osrd.engine.api import Engine
+
+#: Bytes of the longest call: honest ones stay far below, and parsing this much takes less than 50 ms.
+BODY_LIMIT = 64 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ class BusService:
         interfaces = contract.load()
         check_complete(interfaces)
         self._connection = connection
+        connection.body_limit = BODY_LIMIT
         self._objects = Objects(engine, interfaces)
         self._announcer = Announcer(connection, engine, self._objects, interfaces)
         authority = Authority(connection, allowed_uid)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import osrd
-from osrd.bus.connection import Variant, wrapped
 from osrd.bus.names import job_path
+from osrd.bus.wire import Variant, wrapped
 from osrd.model.cluster import Nic
 from osrd.model.finding import Finding
 from osrd.model.job import Job

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osrd.bus.client import Client
-from osrd.bus.connection import SERVER_BODY_LIMIT, Connection
+from osrd.bus.connection import Connection
 from osrd.bus.service import BusService
 from tests.bus.fake_engine import FakeEngine
 from tests.conftest import REPOSITORY
@@ -88,7 +88,7 @@ class PrivateBus:
 
 @asynccontextmanager
 async def serving(bus: PrivateBus, engine: FakeEngine, allowed_uid: int | None = None) -> AsyncIterator[BusService]:
-    connection = Connection(body_limit=SERVER_BODY_LIMIT)
+    connection = Connection()
     await connection.connect(bus.address)
     service = BusService(engine, connection, allowed_uid=os.geteuid() if allowed_uid is None else allowed_uid)
     await service.start()

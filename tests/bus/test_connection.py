@@ -13,19 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from osrd.bus.connection import (
-    SERVER_BODY_LIMIT,
-    CallError,
-    Connection,
-    Incoming,
-    Variant,
-    element,
-    joined,
-    packed,
-    unwrapped,
-    wrapped,
-)
+from osrd.bus.connection import CallError, Connection
 from osrd.bus.names import BUS_NAME, MANAGER, ROOT
+from osrd.bus.service import BODY_LIMIT
+from osrd.bus.wire import Incoming, Variant, element, joined, packed, unwrapped, wrapped
 from osrd.model.errors import BusyError, FailedError, InvalidArgsError, NotFoundError, UnsupportedError
 from tests.bus.fake_engine import FakeEngine
 from tests.bus.running import PrivateBus, asking, raw, serving
@@ -116,7 +107,7 @@ def test_no_bus_no_osrd(bus: PrivateBus, tmp_path: Path) -> None:
             async with asking(bus):
                 pass
         for address, what in (
-            (f"unix:path={tmp_path}/none", "there is no message bus at"),
+            (f"unix:path={tmp_path}/none", "there is no message bus: "),
             ("tcp:host=localhost", "only unix:path= and unix:abstract="),
             ("nonsense", "is no bus address"),
         ):
@@ -229,7 +220,8 @@ def test_unknown_types_are_ignored_without_the_policy() -> None:
 
     async def story() -> None:
         ours, theirs = socket.socketpair()
-        connection = Connection(body_limit=100)
+        connection = Connection()
+        connection.body_limit = 100
         connection._stream = await asyncio.open_unix_connection(sock=ours)
         connection._lost = asyncio.get_running_loop().create_future()
         connection._reading = asyncio.create_task(connection._read_all())
@@ -248,7 +240,7 @@ def test_unknown_types_are_ignored_without_the_policy() -> None:
 
 
 def test_a_limit_for_bodies_is_small() -> None:
-    assert SERVER_BODY_LIMIT <= 64 * 1024
+    assert BODY_LIMIT <= 64 * 1024
 
 
 def test_joined_elements_are_what_the_library_marshals() -> None:
@@ -272,7 +264,7 @@ def test_wrapping() -> None:
 
 def test_other_libraries_are_refused() -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", "import osrd.bus.connection"],
+        [sys.executable, "-c", "import osrd.bus.wire"],
         env=os.environ | {"OSRD_DBUS_LIB": "antigravity"},
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 """Any local user may send anything: every call gets one answer with a sensible name, and osrd goes on."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from osrd.bus import contract, standard
-from osrd.bus.connection import CallError, Connection, Variant, wrapped
+from osrd.bus.connection import CallError, Connection
 from osrd.bus.limits import Buckets, check_sizes
 from osrd.bus.names import BUS_NAME, JOB, MANAGER, NODE, ROOT, escaped, unescaped
+from osrd.bus.wire import Header, Packed, Variant, wrapped
 from osrd.model.errors import BusyError, InvalidArgsError
 from tests.bus.fake_engine import FakeEngine
 from tests.bus.running import PrivateBus, asking, raw, serving
@@ -120,8 +122,8 @@ async def without_interface(
 ) -> list[Any]:
     original = connection._send
 
-    def send(kind: int, fields: list[Any], *rest: Any) -> int:
-        return original(kind, [field for field in fields if field[0] != 2], *rest)
+    def send(header: Header, content: Packed) -> int:
+        return original(replace(header, interface=""), content)
 
     connection._send = send  # type: ignore[method-assign]
     try:

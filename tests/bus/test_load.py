@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from osrd.bus.connection import Incoming
 from osrd.bus.names import MANAGER, NODE
+from osrd.bus.wire import Incoming
 from tests.bus.fake_engine import FakeEngine, finding, snapshot
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, busctl, gdbus, raw, run, serving
 from tests.eventually import eventually_async

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from osrd.bus.connection import LIBRARIES, chosen_library
+from osrd.bus.wire import LIBRARIES, chosen_library
 from tests.conftest import REPOSITORY
 
 FILES = ("test_calls.py", "test_connection.py", "test_introspection.py", "test_signals.py", "test_load.py")

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from osrd.bus.client import Client, Signal
-from osrd.bus.connection import packed
 from osrd.bus.names import BUS_NAME, JOB, MANAGER, NODE
+from osrd.bus.wire import packed
 from osrd.model.errors import FailedError, NotFoundError
 from osrd.model.job import Job, JobKind, JobState
 from osrd.model.view import (
