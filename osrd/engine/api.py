@@ -64,7 +64,8 @@ class RemoveNode:
     expected_version: int = 0
 
 
-Request = Reconcile | Apply | Verify | Rollback | Reload | AddNode | SetNode | RemoveNode
+Edit = AddNode | SetNode | RemoveNode
+Request = Reconcile | Apply | Verify | Rollback | Reload | Edit
 
 
 class Engine(Protocol):

@@ -35,8 +35,21 @@ class ClusterLoader:
     def __init__(self) -> None:
         self._validator = Validator()
         self._good = Loaded()
+        self._known: Mapping[bytes, Node] | None = None
         self._refused_digest = ""
         self._refusal: tuple[Finding, ...] = ()
+
+    @property
+    def validator(self) -> Validator:
+        """The validator with all it remembers of unchanged nodes."""
+        return self._validator
+
+    @property
+    def known(self) -> Mapping[bytes, Node]:
+        """The nodes in use by their source, so that nobody parses them again."""
+        if self._known is None:
+            self._known = nodes_by_source(self._good.cluster) if self._good.cluster else {}
+        return self._known
 
     def load(self, path: str) -> Loaded:
         try:
@@ -48,12 +61,12 @@ class ClusterLoader:
             return self._good
         if read.digest == self._refused_digest:
             return self._refuse(read.digest, self._refusal)
-        known = nodes_by_source(self._good.cluster) if self._good.cluster else {}
         try:
-            cluster = parse_cluster(read.data, path, known)
+            cluster = parse_cluster(read.data, path, self.known)
         except InvalidConfigError as error:
             return self._refuse(read.digest, (_malformed(path, error),))
         self._refused_digest = ""
+        self._known = None
         self._good = Loaded(cluster, node_keys(cluster), self._validator.judge(cluster), read.digest)
         return self._good
 

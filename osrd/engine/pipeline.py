@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from osrd.apply.clusterfile import replace_cluster_conf
 from osrd.apply.dhcp import dhcp_server
 from osrd.apply.nfs import nfs_server
 from osrd.apply.publish import Note, Publisher, PublishResult
 from osrd.apply.runner import SubprocessRunner
 from osrd.apply.store import Store
+from osrd.engine.api import AddNode, Edit, RemoveNode, SetNode
 from osrd.engine.load import ClusterLoader, Freezer, Loaded, Publishable
 from osrd.engine.snapshots import Outcome, snapshot
 from osrd.model.errors import FailedError
@@ -28,6 +30,9 @@ from osrd.model.view import Generation, PlanView, ServiceState, Snapshot
 from osrd.observe.configuration import read_settings
 from osrd.observe.facts import FactFinder
 from osrd.observe.filecache import FileCache
+from osrd.observe.inputs import read_input
+from osrd.parse.clusteredit import add_node, remove_node, set_node
+from osrd.parse.elements import MAX_SIZE
 from osrd.plan.desired import Desirer, Inputs
 from osrd.plan.difference import difference, questionable
 from osrd.plan.explain import explain
@@ -205,6 +210,23 @@ class Pipeline:
         self._out_of_sync = frozenset(result.kept_back)
         self._keep_lasting("publish", result.findings)
         return self._finish(pinned, plan, result)
+
+    def edit(self, request: Edit) -> tuple[str, str]:
+        """Change cluster.conf; the sha256 of it before and after. Raises what osrd.parse.clusteredit raises, and
+        ConflictError when somebody else writes the file at the same time."""
+        path = self.settings.cluster_conf
+        read = read_input(path, MAX_SIZE)
+        known, validator = self._loader.known, self._loader.validator
+        match request:
+            case AddNode(name, attributes, version):
+                data = add_node(read.data, path, name, attributes, version, known=known, validator=validator)
+            case SetNode(node, attributes, version):
+                data = set_node(read.data, path, node, attributes, version, known=known, validator=validator)
+            case RemoveNode(node, version):
+                data = remove_node(read.data, path, node, version, known=known, validator=validator)
+        if data != read.data:
+            replace_cluster_conf(path, data, read.digest)
+        return read.digest, sha256(data).hexdigest()
 
     def generations(self) -> tuple[Generation, ...]:
         return self._store.generations()

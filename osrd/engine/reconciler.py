@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from osrd.apply.clusterfile import replace_cluster_conf
 from osrd.engine.api import (
     AddNode,
     Apply,
@@ -42,16 +41,12 @@ from osrd.model.view import (
     SnapshotChanged,
     State,
 )
-from osrd.observe.inputs import read_input
-from osrd.parse.clusteredit import add_node, remove_node, set_node
-from osrd.parse.elements import MAX_SIZE
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 Result = dict[str, str | int | bool | tuple[str, ...]]
-Edit = AddNode | SetNode | RemoveNode
 
 _KINDS: dict[type[Request], JobKind] = {
     Reconcile: JobKind.RECONCILE,
@@ -218,7 +213,7 @@ class Reconciler:
             case Reload():
                 run = await self._in_writer(partial(self._reload, progress))
             case AddNode() | SetNode() | RemoveNode():
-                before, after = await self._in_writer(partial(self._edit, request))
+                before, after = await self._in_writer(partial(self._pipeline.edit, request))
                 log_event(
                     logger,
                     MessageId.NODE_EDITED,
@@ -241,20 +236,6 @@ class Reconciler:
     def _reload(self, progress: Progress) -> Run:
         self._pipeline.reload()
         return self._pipeline.run(Scope(), "configuration read again", progress)
-
-    def _edit(self, request: Edit) -> tuple[str, str]:
-        """Change cluster.conf; returns the digests before and after."""
-        path = self._pipeline.settings.cluster_conf
-        read = read_input(path, MAX_SIZE)
-        match request:
-            case AddNode(name, attributes, version):
-                data = add_node(read.data, path, name, attributes, version)
-            case SetNode(node, attributes, version):
-                data = set_node(read.data, path, node, attributes, version)
-            case RemoveNode(node, version):
-                data = remove_node(read.data, path, node, version)
-        replace_cluster_conf(path, data, read.digest)
-        return read.digest, read_input(path, MAX_SIZE).digest
 
     def _check(self, request: Request) -> None:
         """Refuse at once what can be seen to fail, so that scripts get the error from the call itself."""

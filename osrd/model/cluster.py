@@ -153,7 +153,7 @@ class FenceMethod:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One ``<clusternode>``. ``nodeid`` is None when the attribute is absent or no decimal number 1..9999.
+    """One ``<clusternode>``. ``nodeid`` is None when the attribute is absent or no decimal number 1..99999.
 
     ``source`` is the element's own text in UTF-8, the identity of the value: two nodes with equal source are equal.
     ``com_info`` is False when the node has no such element, that is when Open Sharedroot does not boot it.

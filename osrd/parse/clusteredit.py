@@ -36,7 +36,7 @@ from osrd.parse.validation_draft import label, shown
 
 #: a warning in a file that was found, but nothing that osrd should write
 _ALSO_REFUSED = ("invalid-votes",)
-_MAX_ID = 9999
+_MAX_ID = 99999
 
 
 def add_node(

@@ -45,7 +45,7 @@ _FILESYSTEM = frozenset(("dest", "source", "fstype", "mountopts", "mountwait", "
 _UNUSED_IN_NODE = ("altname", "multicast", "unfence")
 _UNUSED_IN_COM_INFO = ("fenceackserver", "fenceacksv", "hostname")
 
-_NODEID = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_NODEID = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 #: a line that begins with neither markup nor white space only: maybe the rest of a tag
 _SPREAD_TAG = re.compile(rb"\n\s*[^<\s]")
 _TYPED_VOLUME = re.compile(r"(nfs[34]?):(?=\[|[^/:]+:)(.*)", re.DOTALL)

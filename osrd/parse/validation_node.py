@@ -75,11 +75,11 @@ def _identity(node: Node) -> list[Draft]:
         message = f"the node name {shown(node.name)} is no host name"
         drafts.append(Draft(Severity.ERROR, "invalid-name", message, _HOST_RULE, 0, "name", node.name))
     if not node.nodeid_text:
-        fix = 'add nodeid="..." with a free number from 1 to 9999 to {node}'
+        fix = 'add nodeid="..." with a free number from 1 to 99999 to {node}'
         drafts.append(Draft(Severity.ERROR, "missing-nodeid", "{node} has no nodeid", fix, attribute="nodeid"))
     elif node.nodeid is None:
         message = f"the nodeid {shown(node.nodeid_text)} of {{node}} is no node id"
-        fix = "use a decimal number from 1 to 9999 without sign or leading zeros"
+        fix = "use a decimal number from 1 to 99999 without sign or leading zeros"
         drafts.append(Draft(Severity.ERROR, "invalid-nodeid", message, fix, 0, "nodeid", node.nodeid_text))
     if not _VOTES.fullmatch(node.votes):
         message = f"the votes {shown(node.votes)} of {{node}} are no number; 1 is assumed"

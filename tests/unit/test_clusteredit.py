@@ -327,8 +327,9 @@ class TestRefused:
     def test_errors_that_were_there_before_do_not_matter(self) -> None:
         assert set_node(SEED, "node1", {"votes": "3"}) == raised(SEED.replace(b'votes="1"', b'votes="3"'))
 
-    def test_no_free_id(self) -> None:
-        nodes = b"".join(b'<clusternode nodeid="%d"/>' % number for number in range(1, 10_000))
+    def test_no_free_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clusteredit, "_MAX_ID", 20)
+        nodes = b"".join(b'<clusternode nodeid="%d"/>' % number for number in range(1, 21))
         text = b'<cluster name="c" config_version="1"><clusternodes>' + nodes + b"</clusternodes></cluster>"
         with pytest.raises(ConflictError, match="taken"):
             add_node(text, "n", NEW)

@@ -50,7 +50,7 @@ def test_what_osrd_ignores_is_allowed(schema: etree.RelaxNG, old: bytes, new: by
         (b' name="axqad109"', b""),
         (b'name="node1" nodeid="1"', b'name="node1"'),
         (b'name="node1" nodeid="1"', b'name="node1" nodeid="01"'),
-        (b'name="node1" nodeid="1"', b'name="node1" nodeid="10000"'),
+        (b'name="node1" nodeid="1"', b'name="node1" nodeid="100000"'),
         (b'<eth name="eth0" ip="192.168.122.171"', b'<eth ip="192.168.122.171"'),
         (b"<com_info>", b"<com_info>stray text"),
         (b"</com_info>", b"</com_info><com_info/>"),

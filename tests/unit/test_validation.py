@@ -89,7 +89,7 @@ def test_the_full_example_has_no_error_and_shows_no_secret() -> None:
     [
         (' nodeid="1"', "", "missing-nodeid"),
         ('nodeid="1"', 'nodeid="0"', "invalid-nodeid"),
-        ('nodeid="1"', 'nodeid="10000"', "invalid-nodeid"),
+        ('nodeid="1"', 'nodeid="100000"', "invalid-nodeid"),
         ('nodeid="1"', 'nodeid="007"', "invalid-nodeid"),
         ('nodeid="1"', 'nodeid="+1"', "invalid-nodeid"),
         ('name="node1"', 'name=""', "missing-name"),
