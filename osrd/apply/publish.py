@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from osrd.apply import files
+from osrd.apply.directories import WritableDirectories
 from osrd.apply.publication import Done, Intent, Note
 from osrd.apply.publish_batch import Batch, Item, resolve, services_of
 from osrd.apply.publish_run import FileRun, Progress
@@ -32,7 +33,6 @@ from osrd.model.finding import Finding, Severity
 from osrd.model.output import Desired, FileState, Found, NotAFile, Published, Service
 from osrd.model.plan import Plan
 from osrd.model.view import ServiceState
-from osrd.observe.directories import Directories
 from osrd.observe.filecache import FileCache
 from osrd.plan.difference import SERVICE_OF
 
@@ -75,7 +75,7 @@ class Publisher:
         if not unfinished:
             return ()
         suffixes = dict.fromkeys(unfinished.rows, unfinished.number) | dict(unfinished.repairs)
-        with Directories(self._cache.bases) as directories:
+        with WritableDirectories(self._cache.bases) as directories:
             for path, number in suffixes.items():
                 parent, _, name = path.rpartition("/")
                 try:
@@ -129,7 +129,7 @@ class Publisher:
 
     def _publish_files(self, batch: Batch, plan: Plan, note: Note, progress: Progress) -> FileRun:
         """Steps 2 to 7. Raises OSError with everything not yet in place withdrawn, OsrdError from the database."""
-        with Directories(self._cache.bases) as directories:
+        with WritableDirectories(self._cache.bases) as directories:
             run = FileRun(batch, directories, self._cache, progress)
             missing = run.survey()
             self._confirm_adoptions(batch)
@@ -233,7 +233,7 @@ class Publisher:
         if not former:
             return []
         batch.removes = [item.row for item in refused if item.row.path not in run.former]
-        with Directories(self._cache.bases) as directories:
+        with WritableDirectories(self._cache.bases) as directories:
             back = FileRun(batch, directories, self._cache, _silent)
             self._store.begin(_intent(batch, back.survey()), _NO_NOTE)
             try:

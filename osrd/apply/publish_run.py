@@ -12,11 +12,11 @@ from dataclasses import replace
 from itertools import groupby, islice
 
 from osrd.apply import files
+from osrd.apply.directories import WritableDirectories
 from osrd.apply.publish_batch import Batch, Item, by_parent, services_of
 from osrd.apply.runner import Runner
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.output import BuiltBy, CopyOf, FileState, NotAFile, Published, Service, Stage
-from osrd.observe.directories import Directories
 from osrd.observe.filecache import FileCache
 from osrd.plan.difference import left_alone, occupied
 
@@ -33,7 +33,7 @@ _PROGRAM_TIMEOUT = 300.0
 class FileRun:
     """Carries out a batch below ``directories``; ``placed`` and ``gone`` tell how far it came."""
 
-    def __init__(self, batch: Batch, directories: Directories, cache: FileCache, progress: Progress) -> None:
+    def __init__(self, batch: Batch, directories: WritableDirectories, cache: FileCache, progress: Progress) -> None:
         self.batch = batch
         self._directories = directories
         self._cache = cache

@@ -20,7 +20,7 @@ from osrd.apply.store import Store
 from osrd.engine.api import AddNode, Edit, RemoveNode, SetNode
 from osrd.engine.load import ClusterLoader, Freezer, Loaded, Publishable
 from osrd.engine.snapshots import Outcome, snapshot
-from osrd.model.errors import FailedError
+from osrd.model.errors import BusyError, FailedError, OsrdError
 from osrd.model.finding import Finding, Severity
 from osrd.model.netboot import HostFacts
 from osrd.model.output import Desired, Output, Published, Service
@@ -151,8 +151,13 @@ class Pipeline:
             else:
                 self._single_files.add(path)
 
-    def run(self, scope: Scope, reason: str, progress: Progress = _silent, *, unpin: bool = False) -> Run:
-        """Make it true. Raises nothing for content: what is wrong with the inputs is in the snapshot's findings."""
+    def run(
+        self, scope: Scope, reason: str, progress: Progress = _silent, *, unpin: bool = False, retry: bool = False
+    ) -> Run:
+        """Make it true. Raises nothing for content: what is wrong with the inputs is in the snapshot's findings.
+
+        ``unpin`` ends a rollback's hold; ``retry``: somebody asked, so files that a server refused are tried again.
+        """
         progress(0.0, "comparing")
         view = self._view(unpin=unpin)
         if not self.settings_usable:
@@ -162,9 +167,9 @@ class Pipeline:
         if plan.actions or self._note_differs(view):
             try:
                 result = self._publisher.publish(
-                    plan, view.desired, self._note(view, reason), self._desirer.content_of, progress
+                    plan, view.desired, self._note(view, reason, retry=retry), self._desirer.content_of, progress
                 )
-            except FailedError as error:
+            except (FailedError, BusyError) as error:
                 self._keep_lasting("publish", (_failed(error),))
                 self._out_of_sync = frozenset(_paths(plan))
                 return self._finish(view, plan, None, failed=True)
@@ -272,7 +277,7 @@ class Pipeline:
 
         return content
 
-    def _note(self, view: _View, reason: str) -> Note:
+    def _note(self, view: _View, reason: str, *, retry: bool = False) -> Note:
         version = view.loaded.cluster.config_version if view.loaded.cluster else None
         pin = self._store.pin if view.pinned else 0
         good = self._store.good_nodes() if view.pinned else self._good_nodes(view)
@@ -283,6 +288,7 @@ class Pipeline:
             self._desirer.current_pairs() if not view.pinned else {},
             pin,
             view.inputs if view.pinned else "",
+            retry,
         )
 
     def _good_nodes(self, view: _View) -> Mapping[str, bytes]:
@@ -359,6 +365,7 @@ def _inputs_digest(settings: Settings, loaded: Loaded, facts: HostFacts) -> str:
     parts = [repr(settings), loaded.digest]
     parts += [f"{path} {state.digest}" for path, state in sorted(facts.files.items())]
     parts += [f"{name} {sha256(source.text.encode()).hexdigest()}" for name, source in sorted(facts.templates.items())]
+    parts += [f"{name} {digest}" for name, digest in sorted(facts.modules.items())]
     return sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -371,7 +378,7 @@ def _moved_paths(file: str) -> Finding:
     )
 
 
-def _failed(error: FailedError) -> Finding:
+def _failed(error: OsrdError) -> Finding:
     return Finding(
         "publish-failed", Severity.ERROR, error.message, error.fix or "osrd tries again; nothing published was harmed"
     )

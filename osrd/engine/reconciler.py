@@ -188,7 +188,9 @@ class Reconciler:
             self._book.start(job)
         reason = "asked for" if jobs else "inputs or outputs changed"
         try:
-            run = await self._in_writer(partial(self._pipeline.run, scope, reason, self._progress(jobs)))
+            run = await self._in_writer(
+                partial(self._pipeline.run, scope, reason, self._progress(jobs), retry=bool(jobs))
+            )
         except OsrdError as error:
             self._full = False
             for job in jobs:
@@ -231,11 +233,11 @@ class Reconciler:
     def _apply(self, digest: str, progress: Progress) -> Run:
         if digest and (now := self._pipeline.plan_digest()) != digest:
             raise ConflictError(f"the plan is {now} now, not {digest}", "look at the new plan and apply that")
-        return self._pipeline.run(Scope(), "applied", progress, unpin=True)
+        return self._pipeline.run(Scope(), "applied", progress, unpin=True, retry=True)
 
     def _reload(self, progress: Progress) -> Run:
         self._pipeline.reload()
-        return self._pipeline.run(Scope(), "configuration read again", progress)
+        return self._pipeline.run(Scope(), "configuration read again", progress, retry=True)
 
     def _check(self, request: Request) -> None:
         """Refuse at once what can be seen to fail, so that scripts get the error from the call itself."""

@@ -81,7 +81,7 @@ class Plan:
     """Actions in the order in which they are applied, and what could not be planned.
 
     ``digest`` identifies the plan: equal digests mean the same actions with the same content on the same files.
-    ``kept`` names owned files that nothing wants any more but an earlier generation, which may be rolled back to, does.
+    ``kept`` names owned files that only an earlier generation wants, one that may be rolled back to.
     """
 
     actions: tuple[Action, ...] = ()

@@ -5,6 +5,7 @@ through a symlink that somebody planted inside a directory that osrd fills."""
 import os
 from collections.abc import Iterable
 from types import TracebackType
+from typing import Self
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -20,26 +21,26 @@ class Directories:
     def __init__(self, bases: Iterable[str] = ()) -> None:
         # The longest first: the innermost base that contains a path decides.
         self._bases = tuple(sorted((base.rstrip("/") for base in bases), key=len, reverse=True))
-        self._open: dict[str, int] = {}
+        self._descriptors: dict[str, int] = {}
 
-    def __enter__(self) -> "Directories":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for fd in self._open.values():
+        for fd in self._descriptors.values():
             os.close(fd)
-        self._open.clear()
+        self._descriptors.clear()
 
     def fd(self, path: str) -> int:
         """The descriptor of the directory ``path``.
 
         Raises OSError: FileNotFoundError when it is missing, NotADirectoryError when a symlink or file is there.
         """
-        fd = self._open.get(path)
+        fd = self._descriptors.get(path)
         if fd is None:
-            fd = self._open[path] = self._opened(path)
+            fd = self._descriptors[path] = self._opened(path)
         return fd
 
     def _opened(self, path: str) -> int:
@@ -50,21 +51,8 @@ class Directories:
             return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self.fd(parent or "/"))
         return os.open(path or "/", _FLAGS | os.O_NOFOLLOW)
 
-    def make(self, path: str) -> int:
-        """The descriptor of ``path``; it and missing parents are made with mode 0755 whatever the umask is."""
-        try:
-            return self.fd(path)
-        except FileNotFoundError:
-            parent, _, name = path.rpartition("/")
-            above = self.make(parent or "/")
-            os.mkdir(name, 0o755, dir_fd=above)
-            fd = self._open[path] = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=above)
-            os.fchmod(fd, 0o755)
-            os.fsync(above)
-            return fd
-
     def missing(self, path: str) -> tuple[str, ...]:
-        """The directories that ``make`` would make for ``path``, outermost first. Raises OSError like ``fd``."""
+        """The directories that would have to be made for ``path``, outermost first. Raises OSError like ``fd``."""
         try:
             self.fd(path)
         except FileNotFoundError:
@@ -73,11 +61,11 @@ class Directories:
 
     def forget(self, path: str) -> None:
         """Close the descriptor of a directory that was removed."""
-        fd = self._open.pop(path, None)
+        fd = self._descriptors.pop(path, None)
         if fd is not None:
             os.close(fd)
 
     @property
     def opened(self) -> dict[str, int]:
         """What is open now, by path."""
-        return dict(self._open)
+        return dict(self._descriptors)

@@ -39,14 +39,15 @@ class FileCache:
         """What is at each absolute path, symlinks never followed. ``rehash`` reads every file whatever is known."""
         found: dict[str, Found] = {}
         known = self._known
-        current, directory = "", -1
-        problem: NotAFile | None = NotAFile.ABSENT
-        stat_at, entry_of = os.stat, known.get
+        places: dict[str, tuple[int, NotAFile | None]] = {}
+        stat_at, entry_of, place_of = os.stat, known.get, places.get
         with Directories(self.bases) as directories:
             for path in paths:
                 parent, _, name = path.rpartition("/")
-                if parent != current or directory < 0:
-                    current, (directory, problem) = parent, _directory(directories, parent)
+                place = place_of(parent)
+                if place is None:
+                    place = places[parent] = _directory(directories, parent)
+                directory, problem = place
                 if problem is not None:
                     found[path] = problem
                     continue

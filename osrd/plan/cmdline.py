@@ -42,7 +42,7 @@ def word(text: str, attribute: str) -> str:
 def node_words(node: Node, cluster: str, way: BootWay) -> tuple[str, ...]:
     """The words that are the same for every NIC of the node. Raises InvalidConfigError."""
     if node.nodeid is None:
-        raise InvalidConfigError(f"nodeid {node.nodeid_text!r} is no number from 1 to 9999", "give the node an id")
+        raise InvalidConfigError(f"nodeid {node.nodeid_text!r} is no number from 1 to 99999", "give the node an id")
     words = [f"nodeid={node.nodeid}"]
     if node.root is not None and node.root.is_nfs and node.root.fstype != "nfs3":
         # Two nodes that use one NFSv4 export under one client identity steal each other's lease and hang. Type
