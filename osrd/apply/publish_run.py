@@ -275,7 +275,7 @@ def _not_written(items: list[Item], error: OSError, what: str) -> Finding:
         "not-written",
         items[0].row,
         f"{what}: {error.strerror}{more}; what was published there before stays",
-        "make the directory a real, writable one (see ReadWritePaths= of the unit), or set another path in osrd.conf",
+        "make the directory a real, writable one, or set another path in osrd.conf",
     )
 
 
