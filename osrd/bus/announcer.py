@@ -124,7 +124,7 @@ class Announcer:
         self._told_nodes[key] = view
         if told is None:
             self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.node_added(key, view))
-        elif told != view:
+        else:
             self._tell_properties(node_path(key), NODE, told, view)
 
     def _tell_manager(self) -> None:

@@ -2,7 +2,7 @@
 """The client side of org.opensharedroot.Osrd1, as osrctl uses it: plain Python values in and out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,7 @@ class Client:
         (found,) = await self.call(OBJECT_MANAGER, "GetManagedObjects")
         return dict(found)
 
-    async def signals(self) -> AsyncIterator[Signal]:
+    async def signals(self) -> AsyncGenerator[Signal, None]:
         """Everything osrd signals from the first ``anext`` on. Raises FailedError when osrd leaves the bus."""
         queue = await self._listen()
         try:

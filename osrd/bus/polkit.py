@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from osrd.bus.connection import CallError, Connection
 from osrd.bus.wire import Incoming, wrapped
-from osrd.model.errors import BusyError, FailedError, NotAuthorizedError
+from osrd.model.errors import BusyError, NotAuthorizedError
 
 POLKIT = "org.freedesktop.PolicyKit1"
 AUTHORITY_PATH = "/org/freedesktop/PolicyKit1/Authority"
@@ -89,8 +89,6 @@ class Authority:
             allowed, challenge, _ = (await question)[0]
         except CallError as error:
             raise NotAuthorizedError(_refusal(error)) from error
-        except (FailedError, ValueError) as error:
-            raise NotAuthorizedError(f"polkit could not be asked ({error})") from error
         finally:
             question.cancel()
         if allowed is not True:

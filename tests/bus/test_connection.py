@@ -18,8 +18,9 @@ from osrd.bus.names import BUS_NAME, MANAGER, ROOT
 from osrd.bus.service import BODY_LIMIT
 from osrd.bus.wire import Incoming, Variant, element, joined, packed, unwrapped, wrapped
 from osrd.model.errors import BusyError, FailedError, InvalidArgsError, NotFoundError, UnsupportedError
+from osrd.model.view import DriftDetected
 from tests.bus.fake_engine import FakeEngine
-from tests.bus.running import PrivateBus, asking, raw, serving
+from tests.bus.running import PrivateBus, asking, raw, run, serving
 from tests.eventually import eventually_async
 
 
@@ -77,28 +78,49 @@ def test_the_name_is_lost(bus: PrivateBus) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.needs("dbus-send")
 def test_nobody_can_fake_the_bus(bus: PrivateBus) -> None:
-    """A unicast signal that claims that our name is lost comes from its sender, not from the bus."""
+    """A unicast signal that says that our name is lost, or that a caller left, comes from its sender, not the bus."""
 
     async def story() -> None:
         async with serving(bus, FakeEngine()) as service, asking(bus) as client:
+            connection = service._connection
             lost = asyncio.ensure_future(service.wait_lost())
-            ran = await asyncio.create_subprocess_exec(
-                "dbus-send",
-                "--system",
-                "--type=signal",
-                f"--dest={service._connection.unique_name}",
-                "/org/freedesktop/DBus",
-                "org.freedesktop.DBus.NameLost",
-                f"string:{BUS_NAME}",
-                env=bus.environment,
-            )
-            assert await ran.wait() == 0
-            await client.call(MANAGER, "ListJobs", "a{sv}", {})
-            assert not lost.done()
+            victim = client._connection.unique_name
+            async with connection.departure(victim) as gone:
+                interface = "org.freedesktop.DBus"
+                await fake(bus, connection.unique_name, f"{interface}.NameLost", BUS_NAME)
+                await fake(bus, connection.unique_name, f"{interface}.NameOwnerChanged", victim, victim, "")
+                await client.call(MANAGER, "ListJobs", "a{sv}", {})
+                assert not lost.done()
+                assert not gone.done()
             lost.cancel()
 
     asyncio.run(story())
+
+
+@pytest.mark.needs("dbus-send")
+def test_nobody_can_fake_osrd(bus: PrivateBus) -> None:
+    async def story() -> None:
+        engine = FakeEngine()
+        async with serving(bus, engine), asking(bus) as client:
+            signals = client.signals()
+            first = asyncio.ensure_future(anext(aiter(signals)))
+            await eventually_async(lambda: client._matched, "the match rule")
+            await fake(bus, client._connection.unique_name, f"{MANAGER}.Reconciled", "me")
+            await client.call(MANAGER, "ListJobs", "a{sv}", {})
+            engine.tell(DriftDetected(("/a",)))
+            assert (await first).member == "DriftDetected"
+            await signals.aclose()
+
+    asyncio.run(story())
+
+
+async def fake(bus: PrivateBus, to: str, member: str, *arguments: str) -> None:
+    """Send a signal to one connection, as any user may on the system bus."""
+    strings = [f"string:{argument}" for argument in arguments]
+    ran = await run(bus, "dbus-send", "--system", "--type=signal", f"--dest={to}", ROOT, member, *strings)
+    assert ran.status == 0, ran
 
 
 def test_no_bus_no_osrd(bus: PrivateBus, tmp_path: Path) -> None:

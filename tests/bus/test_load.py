@@ -4,7 +4,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from osrd.bus.names import MANAGER, NODE
@@ -36,6 +36,7 @@ class Heartbeat:
 async def heartbeat(what: str) -> AsyncIterator[None]:
     heart = Heartbeat()
     task = asyncio.create_task(heart.beat())
+    await asyncio.sleep(0)
     wall, cpu = time.monotonic(), time.process_time()
     yield
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
@@ -47,8 +48,9 @@ async def heartbeat(what: str) -> AsyncIterator[None]:
 def test_listings_of_ten_thousand_nodes(bus: PrivateBus) -> None:
     async def story() -> None:
         engine = FakeEngine(snapshot(NODES))
-        async with serving(bus, engine):
-            async with heartbeat("GetManagedObjects, first"):
+        async with AsyncExitStack() as stack:
+            async with heartbeat("start and GetManagedObjects"):
+                await stack.enter_async_context(serving(bus, engine))
                 ran = await gdbus(bus, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
             assert ran.out.count("'Quarantined': <false>") == NODES
             async with heartbeat("GetManagedObjects, again, by busctl"):
