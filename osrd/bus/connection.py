@@ -250,10 +250,9 @@ class Connection:
         try:
             message = unpacked(start + fields + body, oversized=oversized)
         except InvalidArgsError as error:
-            log.warning("ignored %s", error)
+            log.debug("ignored %s", error)  # not louder: anybody could fill the journal
             return
-        if message is not None:
-            self._received(message)
+        self._received(message)
 
     def _received(self, message: Incoming) -> None:
         if message.kind in (Kind.RETURN, Kind.ERROR):

@@ -201,10 +201,8 @@ def arguments_packed(signature: str, arguments: Sequence[Any]) -> Packed:
         raise InvalidArgsError(f"the arguments do not fit the signature {signature!r} ({error})") from error
 
 
-def unpacked(frame: bytes, *, oversized: bool = False) -> Incoming | None:
-    """The message that ``frame`` is, None for one of an unknown type. Raises InvalidArgsError when it is malformed."""
-    if not Kind.CALL <= frame[1] <= Kind.SIGNAL:
-        return None
+def unpacked(frame: bytes, *, oversized: bool = False) -> Incoming:
+    """The message that ``frame`` is. Raises InvalidArgsError when it is malformed or of an unknown type."""
     try:
         message = _Unmarshaller(io.BytesIO(frame)).unmarshall()
     except _MISFITS as error:

@@ -280,4 +280,4 @@ def test_policy_files_are_well_formed() -> None:
         if rule.get("own"):
             assert rule.getparent().get("user") == "root"
         else:
-            assert rule.get("send_destination") == NAME
+            assert (rule.get("send_destination"), rule.get("send_type")) == (NAME, "method_call")

@@ -192,7 +192,7 @@ def test_osrd_leaves_while_somebody_waits(bus: PrivateBus) -> None:
                 await client.call(MANAGER, "ListJobs", "a{sv}", {})
             for task in (waiting, listening_task):
                 with pytest.raises(FailedError, match="osrd left the bus"):
-                    await task
+                    await asyncio.wait_for(task, 10)
             with pytest.raises(NotFoundError):
                 await client.call(MANAGER, "ListJobs", "a{sv}", {})
 
