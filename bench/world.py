@@ -6,8 +6,7 @@ from pathlib import Path
 _NODE = """    <clusternode name="node{i}" nodeid="{i}" votes="1">
       <com_info>
         <rootvolume fstype="nfs" name="10.255.0.1:/srv/roots/one"/>
-        <eth name="eth0" ip="10.{a}.{b}.{c}" mac="02:00:{x:02X}:{a:02X}:{b:02X}:{c:02X}"
-             mask="255.0.0.0" gateway="10.255.0.1"/>
+        <eth name="eth0" ip="10.{a}.{b}.{c}" mac="{mac}" mask="255.0.0.0" gateway="10.255.0.1"/>
       </com_info>
     </clusternode>
 """
@@ -43,7 +42,7 @@ file = {d}/hosts
 def node_text(number: int, salt: int = 0) -> str:
     """The element of one node; another ``salt`` gives it another MAC."""
     a, b, c = number >> 16 & 255, number >> 8 & 255, number & 255
-    return _NODE.format(i=number, a=a, b=b, c=c, x=salt)
+    return _NODE.format(i=number, a=a, b=b, c=c, mac=f"02:00:{salt:02X}:{a:02X}:{b:02X}:{c:02X}")
 
 
 def make(directory: Path, nodes: int, reload: str = "none") -> None:

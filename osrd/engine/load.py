@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from osrd.model.cluster import Cluster, Node, node_keys
 from osrd.model.errors import InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding, Place, Severity
-from osrd.observe.inputs import read_input
+from osrd.observe.inputs import InputFile, read_input
 from osrd.parse.clusterconf import nodes_by_source, parse_cluster
 from osrd.parse.clusternode import parse_node
 from osrd.parse.elements import MAX_SIZE
@@ -51,16 +51,28 @@ class ClusterLoader:
             self._known = nodes_by_source(self._good.cluster) if self._good.cluster else {}
         return self._known
 
-    def load(self, path: str) -> Loaded:
+    def load(self, path: str, *, fresh: bool = False) -> Loaded:
+        """What ``path`` says, or the last usable cluster and why the file is not.
+
+        ``fresh``: nothing was ever published, so that a missing file is a new installation and no loss: a warning
+        says what to do, and nothing is rejected.
+        """
         try:
             read = read_input(path, MAX_SIZE)
-        except (NotFoundError, InvalidConfigError) as error:
-            return self._refuse("", _unreadable(path, error))
+        except NotFoundError as error:
+            if fresh and self._good.cluster is None:
+                return Loaded(verdict=Verdict((_missing(path, error, Severity.WARNING),), frozenset()))
+            return self._refuse("", (_missing(path, error, Severity.ERROR),))
+        except InvalidConfigError as error:
+            return self._refuse("", (_unreadable(path, error),))
         if self._good.cluster is not None and read.digest == self._good.digest and self._good.cluster.file == path:
             self._refused_digest = ""
             return self._good
         if read.digest == self._refused_digest:
             return self._refuse(read.digest, self._refusal)
+        return self._parse(path, read)
+
+    def _parse(self, path: str, read: InputFile) -> Loaded:
         try:
             cluster = parse_cluster(read.data, path, self.known)
         except InvalidConfigError as error:
@@ -75,18 +87,23 @@ class ClusterLoader:
         return replace(self._good, rejected=findings)
 
 
-def _unreadable(path: str, error: NotFoundError | InvalidConfigError) -> tuple[Finding, ...]:
-    missing = isinstance(error, NotFoundError)
-    return (
-        Finding(
-            "no-cluster-conf" if missing else "unreadable-cluster-conf",
-            Severity.ERROR,
-            error.message,
-            "create it (cluster.conf(5), or the example in osrd.conf(5)); it is picked up at once"
-            if missing
-            else "make it a readable regular file",
-            Place(path),
-        ),
+def _missing(path: str, error: NotFoundError, severity: Severity) -> Finding:
+    return Finding(
+        "no-cluster-conf",
+        severity,
+        error.message.removeprefix(f"{path}: "),
+        "create it (cluster.conf(5), or the example in osrd.conf(5)); it is picked up at once",
+        Place(path),
+    )
+
+
+def _unreadable(path: str, error: InvalidConfigError) -> Finding:
+    return Finding(
+        "unreadable-cluster-conf",
+        Severity.ERROR,
+        error.message.removeprefix(f"{path}: "),
+        error.fix or "make it a readable regular file",
+        Place(path),
     )
 
 
@@ -104,7 +121,7 @@ def _malformed(path: str, error: InvalidConfigError) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Publishable:
-    """``nodes`` in file order: valid ones as they are, quarantined ones as they were last published.
+    """``nodes`` are the valid ones in file order, then quarantined ones as they were last published.
 
     ``frozen`` names the latter; ``good`` maps each valid node's name to its source, for the next freeze.
     """
@@ -143,11 +160,25 @@ class Freezer:
             return Publishable(cluster.nodes, frozenset(), {node.name: node.source for node in cluster.nodes})
         valid = [node for index, node in enumerate(cluster.nodes) if index not in quarantined]
         good = {node.name: node.source for node in valid}
-        names = {cluster.nodes[index].name for index in sorted(quarantined)}
-        wanted = {source for name in names if name not in good and (source := last_good.get(name))}
-        self._parsed = {source: self._parsed.get(source) or parse_node(source) for source in wanted}
+        bad = [cluster.nodes[index] for index in sorted(quarantined)]
+        wanted = {source for node in bad if node.name not in good and (source := last_good.get(node.name))}
+        wanted |= self._renamed(bad, last_good, cluster)
+        self._parsed = {source: self._known(source) for source in wanted}
         frozen = _without_conflicts(self._parsed.values(), valid)
         return Publishable((*valid, *frozen), frozenset(node.name for node in frozen), good)
+
+    def _renamed(self, bad: list[Node], last_good: Mapping[str, bytes], cluster: Cluster) -> set[bytes]:
+        """Last good values of nodes whose name was changed in the edit that broke them: found by their id, among the
+        names that the file has no more. Such a node is quarantined, not removed."""
+        ids = {node.nodeid for node in bad if node.name not in last_good} - {None}
+        gone = last_good.keys() - {node.name for node in cluster.nodes} if ids else ()
+        return {last_good[name] for name in gone if self._known(last_good[name]).nodeid in ids}
+
+    def _known(self, source: bytes) -> Node:
+        node = self._parsed.get(source)
+        if node is None:
+            node = self._parsed[source] = parse_node(source)
+        return node
 
 
 def _claims(node: Node) -> set[str]:

@@ -211,7 +211,7 @@ class Reconciler:
                 run = await self._in_writer(partial(self._pipeline.pin, generation, progress))
                 log_event(logger, MessageId.ROLLED_BACK, f"rolled back to generation {generation}", uid=waiting.owner)
             case Apply(digest):
-                run = await self._in_writer(partial(self._apply, digest, progress))
+                run = await self._in_writer(partial(self._pipeline.apply, digest, progress))
             case Reload():
                 run = await self._in_writer(partial(self._reload, progress))
             case AddNode() | SetNode() | RemoveNode():
@@ -229,11 +229,6 @@ class Reconciler:
                 raise AssertionError("reconcile requests share runs and never come here")
         self._publish_run(run)
         return _result(run)
-
-    def _apply(self, digest: str, progress: Progress) -> Run:
-        if digest and (now := self._pipeline.plan_digest()) != digest:
-            raise ConflictError(f"the plan is {now} now, not {digest}", "look at the new plan and apply that")
-        return self._pipeline.run(Scope(), "applied", progress, unpin=True, retry=True)
 
     def _reload(self, progress: Progress) -> Run:
         self._pipeline.reload()
