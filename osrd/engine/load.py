@@ -4,7 +4,7 @@
 Level-triggered like everything else: the file is read on every run and parsed only when its bytes changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from osrd.model.cluster import Cluster, Node, node_keys
@@ -121,9 +121,10 @@ def _malformed(path: str, error: InvalidConfigError) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Publishable:
-    """``nodes`` are the valid ones in file order, then quarantined ones as they were last published.
+    """``nodes`` in file order: valid ones as they are, quarantined ones as they were last published.
 
-    ``frozen`` names the latter; ``good`` maps each valid node's name to its source, for the next freeze.
+    Each stands where its element stands, so that freezing one changes no file that lists all. ``frozen`` names the
+    quarantined ones; ``good`` maps each valid node's name to its source, for the next freeze.
     """
 
     nodes: tuple[Node, ...]
@@ -159,26 +160,45 @@ class Freezer:
             self._parsed.clear()
             return Publishable(cluster.nodes, frozenset(), {node.name: node.source for node in cluster.nodes})
         valid = [node for index, node in enumerate(cluster.nodes) if index not in quarantined]
-        good = {node.name: node.source for node in valid}
-        bad = [cluster.nodes[index] for index in sorted(quarantined)]
-        wanted = {source for node in bad if node.name not in good and (source := last_good.get(node.name))}
-        wanted |= self._renamed(bad, last_good, cluster)
-        self._parsed = {source: self._known(source) for source in wanted}
-        frozen = _without_conflicts(self._parsed.values(), valid)
-        return Publishable((*valid, *frozen), frozenset(node.name for node in frozen), good)
-
-    def _renamed(self, bad: list[Node], last_good: Mapping[str, bytes], cluster: Cluster) -> set[bytes]:
-        """Last good values of nodes whose name was changed in the edit that broke them: found by their id, among the
-        names that the file has no more. Such a node is quarantined, not removed."""
-        ids = {node.nodeid for node in bad if node.name not in last_good} - {None}
-        gone = last_good.keys() - {node.name for node in cluster.nodes} if ids else ()
-        return {last_good[name] for name in gone if self._known(last_good[name]).nodeid in ids}
+        sources = _stand_ins(cluster, quarantined, last_good, self._known)
+        self._parsed = {source: self._known(source) for source in sources.values()}
+        frozen = _without_conflicts({index: self._parsed[source] for index, source in sources.items()}, valid)
+        nodes = (frozen.get(index) if index in quarantined else node for index, node in enumerate(cluster.nodes))
+        return Publishable(
+            tuple(node for node in nodes if node is not None),
+            frozenset(node.name for node in frozen.values()),
+            {node.name: node.source for node in valid},
+        )
 
     def _known(self, source: bytes) -> Node:
         node = self._parsed.get(source)
         if node is None:
             node = self._parsed[source] = parse_node(source)
         return node
+
+
+def _stand_ins(
+    cluster: Cluster, quarantined: frozenset[int], last_good: Mapping[str, bytes], parse: Callable[[bytes], Node]
+) -> dict[int, bytes]:
+    """The last good source for each quarantined node that has one, by its index.
+
+    It is found by name, or else by id among the names that the file has no more: a node that was renamed in the edit
+    that broke it is quarantined, not removed.
+    """
+    found: dict[int, bytes] = {}
+    nameless: dict[int, int] = {}
+    for index in sorted(quarantined):
+        node = cluster.nodes[index]
+        if source := last_good.get(node.name):
+            found.setdefault(index, source)
+        elif node.nodeid is not None:
+            nameless.setdefault(node.nodeid, index)
+    if nameless:
+        for name in sorted(last_good.keys() - {node.name for node in cluster.nodes}):
+            nodeid = parse(last_good[name]).nodeid
+            if nodeid in nameless:
+                found.setdefault(nameless[nodeid], last_good[name])
+    return found
 
 
 def _claims(node: Node) -> set[str]:
@@ -189,17 +209,17 @@ def _claims(node: Node) -> set[str]:
     return claims
 
 
-def _without_conflicts(candidates: Iterable[Node], valid: list[Node]) -> list[Node]:
-    ordered = sorted(candidates, key=lambda node: (node.nodeid or 0, node.name))
-    if not ordered:
-        return []
+def _without_conflicts(candidates: Mapping[int, Node], valid: list[Node]) -> dict[int, Node]:
+    """Those that claim nothing that a valid node, or one before them, has."""
+    if not candidates:
+        return {}
     taken: set[str] = set()
     for node in valid:
         taken |= _claims(node)
-    kept = []
-    for node in ordered:
+    kept = {}
+    for index, node in sorted(candidates.items(), key=lambda item: (item[1].nodeid or 0, item[1].name, item[0])):
         claims = _claims(node)
         if not claims & taken:
             taken |= claims
-            kept.append(node)
+            kept[index] = node
     return kept

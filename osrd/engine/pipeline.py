@@ -105,6 +105,8 @@ class Pipeline:
         self._services = {Service.DHCP: ServiceState.UNKNOWN, Service.NFS: ServiceState.UNKNOWN}
         self._publisher = self._new_publisher()
         self._outstanding = Outstanding()
+        #: outputs that the manifest agrees with, None when that is not known
+        self._agreed: Mapping[str, Output] | None = None
         self._places = Places()
         self._places.remember(self._store.manifest, self.settings)
         self.snapshot = Snapshot()
@@ -174,6 +176,7 @@ class Pipeline:
         self._outstanding.planned(plan, looked_at, full=scope.full)
         if not plan.actions and not self._note_differs(view):
             self._outstanding.nothing_to_do(looked_at, full=scope.full)
+            self._agreed = view.desired.outputs if not plan.findings else None
             return self._finish(view, plan, None)
         try:
             return self._publish(view, plan, self._note(view, reason, retry=retry), progress)
@@ -181,7 +184,10 @@ class Pipeline:
             return self._failed(view, plan, error)
 
     def _publish(self, view: _View, plan: Plan, note: Note, progress: Progress) -> Run:
+        self._agreed = None  # until it is known how this ends
         result = self._publisher.publish(plan, view.desired, note, self._desirer.content_of, progress)
+        if not result.findings and not plan.findings:
+            self._agreed = view.desired.outputs
         self._services.update(result.services)
         self._outstanding.published(result)
         return self._finish(view, plan, result)
@@ -284,7 +290,7 @@ class Pipeline:
             paths = view.desired.outputs.keys() | manifest.keys()
         else:
             known = self._outstanding.paths | scope.hints
-            paths = questionable(view.desired, manifest)
+            paths = questionable(view.desired, manifest, self._agreed)
             paths |= {path for path in known if path in view.desired.outputs or path in manifest}
         found = self._cache.find(paths)
         return paths, difference(view.desired, manifest, found, self._store.owed, self._retained())

@@ -10,7 +10,6 @@ from osrd.model.cluster import Cluster, RootVolume
 from osrd.model.finding import Finding, Severity
 from osrd.model.settings import BootWay, Settings
 from osrd.model.view import NodeView, RootView, ServiceState, Snapshot, State
-from osrd.parse.validation import Verdict
 from osrd.plan.roots import root_of_volume
 
 
@@ -29,15 +28,20 @@ class Outcome:
 
 
 def node_views(
-    cluster: Cluster, keys: tuple[str, ...], verdict: Verdict, settings: Settings, before: Mapping[str, NodeView]
-) -> dict[str, NodeView]:
-    """One view per node, by key. A view of ``before`` that still says the same is kept, not copied: the loop below
-    runs for every node after every edit, and whoever compares snapshots looks at identity first."""
-    by_node = _findings_by_node(verdict)
-    quarantined = verdict.quarantined
+    loaded: Loaded, findings: tuple[Finding, ...], settings: Settings, before: Mapping[str, NodeView]
+) -> Mapping[str, NodeView]:
+    """One view per node, by key, with those of ``findings`` that name it: mistakes in its element, and files of it
+    that could not be published. A view of ``before`` that still says the same is kept, not copied, and so is all of
+    ``before``: the loop below runs for every node after every edit, and whoever compares looks at identity first."""
+    cluster = loaded.cluster
+    if cluster is None:
+        return {}
+    by_node = _findings_by_node(findings)
+    quarantined = loaded.verdict.quarantined
+    kept = 0
     roots: dict[RootVolume | None, tuple[str, BootWay]] = {}
     views: dict[str, NodeView] = {}
-    for index, (key, node) in enumerate(zip(keys, cluster.nodes, strict=True)):
+    for index, (key, node) in enumerate(zip(loaded.keys, cluster.nodes, strict=True)):
         volume = node.root
         placed = roots.get(volume)
         if placed is None:
@@ -51,11 +55,13 @@ def node_views(
             and old.findings == by_node.get(node.name, ())
         ):
             views[key] = old
+            kept += 1
         else:
             root, way = placed
-            findings = by_node.get(node.name, ())
-            views[key] = NodeView(key, node, index in quarantined, way, root, findings=findings)
-    return views
+            own = by_node.get(node.name, ())
+            views[key] = NodeView(key, node, index in quarantined, way, root, findings=own)
+    same = kept == len(views) == len(before) and list(views) == list(before)
+    return before if same else views
 
 
 def _placed(settings: Settings, volume: RootVolume | None) -> tuple[str, BootWay]:
@@ -64,12 +70,12 @@ def _placed(settings: Settings, volume: RootVolume | None) -> tuple[str, BootWay
     return (root.name if root else "", (root.way if root else None) or settings.boot.way)
 
 
-def _findings_by_node(verdict: Verdict) -> dict[str, tuple[Finding, ...]]:
+def _findings_by_node(findings: tuple[Finding, ...]) -> dict[str, tuple[Finding, ...]]:
     grouped: dict[str, list[Finding]] = {}
-    for finding in verdict.findings:
+    for finding in findings:
         if finding.node:
             grouped.setdefault(finding.node, []).append(finding)
-    return {name: tuple(findings) for name, findings in grouped.items()}
+    return {name: tuple(own) for name, own in grouped.items()}
 
 
 def root_views(cluster: Cluster, settings: Settings) -> tuple[RootView, ...]:
@@ -102,7 +108,7 @@ def snapshot(loaded: Loaded, settings: Settings, outcome: Outcome, before: Snaps
         config_version=(cluster.config_version or 0) if cluster else 0,
         cluster_name=cluster.name if cluster else "",
         findings=outcome.findings,
-        nodes=node_views(cluster, loaded.keys, loaded.verdict, settings, before.nodes) if cluster else {},
+        nodes=node_views(loaded, outcome.findings, settings, before.nodes),
         roots=root_views(cluster, settings) if cluster else (),
         dhcp=outcome.dhcp,
         nfs=outcome.nfs,
