@@ -40,18 +40,29 @@ def as_output(published: Published) -> Output:
     )
 
 
-def questionable(desired: Desired, manifest: Mapping[str, Published]) -> set[str]:
+def questionable(
+    desired: Desired, manifest: Mapping[str, Published], agreed: Mapping[str, Output] | None = None
+) -> set[str]:
     """The paths whose output is not what the manifest says: another recipe, mode or record, or in one of both only.
 
-    After an edit nothing else can need an action, except for drift, which the full pass looks for.
+    After an edit nothing else can need an action, except for drift, which the full pass looks for. ``agreed`` are
+    outputs that the manifest is known to agree with: an output that is the very same object there is not looked at,
+    which after an edit spares 30,000 comparisons.
     """
     outputs = desired.outputs
-    paths = manifest.keys() ^ outputs.keys()
-    for path, want in outputs.items():
-        have = manifest.get(path)
-        if have is not None and (have.recipe != want.recipe or have.mode != want.mode or _record_differs(want, have)):
-            paths.add(path)
-    return paths
+    if agreed is None:
+        candidates = outputs.keys() | manifest.keys()
+    else:
+        agreed_on = agreed.get
+        candidates = {path for path, want in outputs.items() if agreed_on(path) is not want}
+        candidates |= agreed.keys() - outputs.keys()
+    return {path for path in candidates if _disagree(outputs.get(path), manifest.get(path))}
+
+
+def _disagree(want: Output | None, have: Published | None) -> bool:
+    if want is None or have is None:
+        return want is not have
+    return have.recipe != want.recipe or have.mode != want.mode or _record_differs(want, have)
 
 
 def difference(
