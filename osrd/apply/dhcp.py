@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from osrd.apply.dhcp_check import CHECKERS, check_candidates
+from osrd.apply.dhcp_check import CHECKERS, check_candidates, telling
 from osrd.apply.kea_socket import KeaRefusedError, kea_command
 from osrd.apply.process import Process, read_pid
 from osrd.apply.runner import Runner
@@ -189,7 +189,8 @@ def run_command(runner: Runner, argv: tuple[str, ...]) -> Reloaded:
     done = runner.run(argv, timeout=90)
     if done.ok:
         return _RUNNING
-    words = (done.stderr or done.stdout).strip()[:500] or f"exit status {done.returncode}"
+    # What a program ended for is the last thing it says: dhcpd writes two hundred words before and after it.
+    words = " | ".join(telling(done.stderr or done.stdout))[-500:] or f"exit status {done.returncode}"
     return _refused(f"{argv[0]} failed: {words}", "correct what it names, or the reload setting in osrd.conf")
 
 

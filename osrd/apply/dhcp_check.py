@@ -103,9 +103,14 @@ def _native(settings: Settings, runner: Runner, config: str, candidate: str) -> 
     return (_refused(program, config, said, done),)
 
 
+def telling(said: str) -> list[str]:
+    """The lines of a server's output that say something about its configuration."""
+    lines = (line.strip() for line in said.splitlines())
+    return [line for line in lines if line and not _NOISE.match(line)]
+
+
 def _refused(program: str, config: str, said: str, done: Completed) -> Finding:
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
-    words = " | ".join(lines[:4])[:500] or f"exit status {done.returncode}"
+    words = " | ".join(telling(said)[:4])[:500] or f"exit status {done.returncode}"
     where = _LINE.search(words)
     number = int(where[1] or where[2]) if where else 0
     return Finding(

@@ -195,11 +195,11 @@ class Publisher:
         changed = [item.row.path for item in run.placed] + run.gone
         reloads = [action for action in run.batch.reloads if action.service in run.touched | before]
         told = self._services.reload(reloads, changed, run.touched)
-        for service in sorted(told.refused & run.touched):
+        for service in sorted(told.refused.keys() & run.touched):
             refused = [item for item in run.placed if item.service is service and not item.repair]
             if not refused:
                 continue
-            self._services.remember_refusal(service, refused)
+            self._services.remember_refusal(service, refused, told.refused[service])
             try:
                 restored = self._put_back(service, refused, run)
             except OSError as error:

@@ -18,12 +18,13 @@ Fingerprint = frozenset[tuple[str, str]]
 
 @dataclass(slots=True)
 class Told:
-    """What the servers said: states, findings, who took its files (``settled``) and who refused them."""
+    """What the servers said: states, findings, who took its files (``settled``), and who ``refused`` them with what
+    words."""
 
     states: dict[Service, ServiceState] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     settled: set[Service] = field(default_factory=set)
-    refused: set[Service] = field(default_factory=set)
+    refused: dict[Service, tuple[Finding, ...]] = field(default_factory=dict)
 
 
 class Services:
@@ -31,16 +32,17 @@ class Services:
 
     def __init__(self, servers: Mapping[Service, Server]) -> None:
         self._servers = servers
-        self._refused: dict[Service, Fingerprint] = {}
+        self._refused: dict[Service, tuple[Fingerprint, tuple[Finding, ...]]] = {}
 
     def skip(self, writes: Collection[Write], *, retry: bool) -> tuple[set[str], list[Finding]]:
-        """Paths not to be tried: exactly the files that a server refused to load before. Without this, every full
-        pass would break and mend a running server again. ``retry`` forgets the refusals."""
+        """Paths not to be tried: exactly the files that a server refused to load before, with what it said then.
+        Without this, every full pass would break and mend a running server again; and the pass that is woken by
+        putting the former files back would hide the server's reason. ``retry`` forgets the refusals."""
         if retry:
             self._refused.clear()
         skipped: set[str] = set()
-        findings = []
-        for service, refused in self._refused.items():
+        findings: list[Finding] = []
+        for service, (refused, words) in self._refused.items():
             wanted = frozenset(
                 (write.output.path, write.output.recipe)
                 for write in writes
@@ -48,7 +50,7 @@ class Services:
             )
             if wanted and wanted <= refused:
                 skipped |= {path for path, _ in wanted}
-                findings.append(_refused_before(service, wanted))
+                findings += (*words, _refused_before(service, wanted))
         return skipped, findings
 
     def check(self, batch: Batch) -> None:
@@ -81,11 +83,15 @@ class Services:
             answer = _reload(server, service, frozenset(changed) if service in touched else frozenset())
             told.states[service] = answer.state
             told.findings.extend(answer.findings)
-            (told.settled if answer.ok else told.refused).add(service)
+            if answer.ok:
+                told.settled.add(service)
+            else:
+                told.refused[service] = answer.findings
         return told
 
-    def remember_refusal(self, service: Service, items: Collection[Item]) -> None:
-        self._refused[service] = frozenset((item.row.path, item.row.recipe) for item in items)
+    def remember_refusal(self, service: Service, items: Collection[Item], words: tuple[Finding, ...]) -> None:
+        """``service`` did not take ``items``, and said ``words``."""
+        self._refused[service] = frozenset((item.row.path, item.row.recipe) for item in items), words
 
 
 def _reload(server: Server, service: Service, changed: frozenset[str]) -> Reloaded:

@@ -11,8 +11,10 @@ import pytest
 from osrd.apply.dhcp import dhcp_server
 from osrd.model.settings import DhcpBackend, Reload, ReloadMethod
 from osrd.model.view import ServiceState
+from tests.dhcp import servers
 from tests.dhcp.cluster import LOADERS, MACS, SCRIPT, UNKNOWN, Host, host, node, seed
-from tests.dhcp.network import IPXE, NIC, SERVER, InNetwork, Network, firmware
+from tests.dhcp.network import IPXE, SERVER, InNetwork, Network, firmware
+from tests.dhcp.servers import Program
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("ip", "dhclient")]
@@ -22,33 +24,24 @@ MAC3, MAC4 = "00:0c:29:c9:c6:f7", "00:0c:29:c9:c6:f8"
 
 
 @contextmanager
-def dnsmasq(network: Network, on: Host) -> Iterator[None]:
-    ready = on.directory / "dnsmasq.log"
-    ready.write_text("")
-    argv = ["dnsmasq", "-k", "-C", on.config, "--user=root", f"--pid-file={on.directory}/pid"]
-    argv += [f"--dhcp-leasefile={on.directory}/leases", f"--log-facility={ready}"]
-    with network.running(argv):
-        eventually(lambda: "read " in ready.read_text(), "dnsmasq reading its hosts file")
+def served(program: Program, network: Network) -> Iterator[None]:
+    program.prepare()
+    with network.running(program.argv):
+        eventually(program.ready, "the server serving")
         yield
-    assert "rror" not in ready.read_text()
+    assert program.log is None or "rror" not in program.log.read_text()
 
 
-@contextmanager
-def dhcpd(network: Network, on: Host) -> Iterator[None]:
-    (on.directory / "leases").write_text("")
-    argv = ["dhcpd", "-4", "-f", "-cf", on.config, "-lf", f"{on.directory}/leases", "-pf", f"{on.directory}/pid", NIC]
-    with network.running(argv):
-        eventually((on.directory / "pid").exists, "dhcpd's pid file")
-        yield
+def dnsmasq(network: Network, on: Host) -> AbstractContextManager[None]:
+    return served(servers.dnsmasq(on.directory, on.config), network)
 
 
-@contextmanager
-def kea(network: Network, on: Host) -> Iterator[None]:
-    # ip netns exec gives a private mount namespace too: Kea's fixed directories are replaced there.
-    places = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mkdir -p /run/kea /run/lock/kea /var/lib/kea"
-    with network.running(["sh", "-c", f'{places} && exec kea-dhcp4 -c "$0"', on.config]):
-        eventually((on.directory / "kea.socket").exists, "Kea's control socket")
-        yield
+def dhcpd(network: Network, on: Host) -> AbstractContextManager[None]:
+    return served(servers.dhcpd(on.directory, on.config), network)
+
+
+def kea(network: Network, on: Host) -> AbstractContextManager[None]:
+    return served(servers.kea(on.directory, on.config), network)
 
 
 def reload_of(backend: DhcpBackend, directory: Path) -> Reload:
