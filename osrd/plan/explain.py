@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plan as people and scripts read it: one line per action, on demand with unified diffs."""
 
-from collections.abc import Callable
-from difflib import unified_diff
+from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
 from itertools import islice, takewhile
+from typing import Literal
 
 from osrd.model.plan import Action, Adopt, Forget, Plan, ReloadService, Remove, Write
 from osrd.model.view import PlannedAction, PlanView
@@ -15,6 +16,7 @@ PLAN_LIMIT = 4 * 1024 * 1024
 _LINES_LIMIT = 4000
 _CONTEXT = 3
 
+Opcode = tuple[Literal["replace", "delete", "insert", "equal"], int, int, int, int]
 Read = Callable[[str], bytes | None]
 
 
@@ -64,37 +66,56 @@ def text_difference(path: str, old: bytes, new: bytes) -> str:
         old_lines, new_lines = old.decode().splitlines(keepends=True), new.decode().splitlines(keepends=True)
     except UnicodeDecodeError:
         return ""
-    shift, old_lines, new_lines = _without_common_ends(old_lines, new_lines)
+    head, tail = _common_ends(old_lines, new_lines)
     header = f"--- {path}\n+++ {path}\n"
-    if max(len(old_lines), len(new_lines)) > _LINES_LIMIT:
+    if max(len(old_lines), len(new_lines)) - head - tail > _LINES_LIMIT:
         return f"{header}@@ too different to compare: {len(old_lines)} lines become {len(new_lines)} @@\n"
-    body = [_terminated(line) for line in islice(unified_diff(old_lines, new_lines, n=_CONTEXT), 2, None)]
-    body = [_shifted(line, shift) if line.startswith("@@") else line for line in body]
-    return header + _cut(body)
+    return header + _cut(list(_hunks(old_lines, new_lines, head, tail)))
 
 
-def _without_common_ends(old: list[str], new: list[str]) -> tuple[int, list[str], list[str]]:
-    """Both lists without the lines they share at either end, except for the context of a diff, and how many lines
-    went at the beginning: one changed reservation among 10,000 must not cost a comparison of all."""
-    shortest = min(len(old), len(new))
+def _common_ends(old: list[str], new: list[str]) -> tuple[int, int]:
+    """How many lines both lists share at the beginning, and how many of the others at the end: one changed
+    reservation among 10,000 must not cost a comparison of all."""
     head = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    tail = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(old), reversed(new), strict=False)))
-    tail = max(0, min(tail, shortest - head) - _CONTEXT)
-    head = max(0, head - _CONTEXT)
-    return head, old[head : len(old) - tail], new[head : len(new) - tail]
+    rest = min(len(old), len(new)) - head
+    pairs = islice(zip(reversed(old), reversed(new), strict=False), rest)
+    return head, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _shifted(hunk: str, lines: int) -> str:
-    """The hunk header ``@@ -1,3 +1,4 @@`` with both line numbers raised by ``lines``."""
-    if not lines:
-        return hunk
-    _, old, new, _ = hunk.split(" ", 3)
-    return f"@@ {_raised(old, lines)} {_raised(new, lines)} @@\n"
+class _Compared(SequenceMatcher[str]):
+    """A comparison whose outcome is known: only the grouping into hunks is still to be done."""
+
+    def __init__(self, opcodes: list[Opcode]) -> None:
+        super().__init__()
+        self._outcome = opcodes
+
+    def get_opcodes(self) -> list[Opcode]:
+        return self._outcome
 
 
-def _raised(part: str, lines: int) -> str:
-    start, comma, count = part[1:].partition(",")
-    return f"{part[0]}{int(start) + lines}{comma}{count}"
+def _hunks(old: list[str], new: list[str], head: int, tail: int) -> Iterator[str]:
+    """The lines of a unified diff. Only the middles are compared; the shared ends are put back as what they are before
+    hunks are cut out, since patch(1) takes a hunk with little context at its end for the end of the file."""
+    matcher = SequenceMatcher(None, old[head : len(old) - tail], new[head : len(new) - tail], autojunk=False)
+    middle: list[Opcode] = [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in matcher.get_opcodes()]
+    ends = len(old) - tail, len(old), len(new) - tail, len(new)
+    whole = _Compared([("equal", 0, head, 0, head), *middle, ("equal", *ends)])
+    for group in whole.get_grouped_opcodes(_CONTEXT):
+        yield f"@@ -{_range(group[0][1], group[-1][2])} +{_range(group[0][3], group[-1][4])} @@\n"
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                yield from (_terminated(f" {line}") for line in old[a:b])
+                continue
+            yield from (_terminated(f"-{line}") for line in old[a:b])
+            yield from (_terminated(f"+{line}") for line in new[c:d])
+
+
+def _range(start: int, stop: int) -> str:
+    """Lines ``start`` to ``stop`` (from 0, exclusive) in a hunk header; an empty range names the line before it."""
+    length = stop - start
+    if length == 1:
+        return str(start + 1)
+    return f"{start + 1 if length else start},{length}"
 
 
 def _terminated(line: str) -> str:
