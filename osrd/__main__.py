@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OsrdError as error:
         print(f"osrd: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except KeyboardInterrupt:  # of --once; the daemon takes SIGINT as a request
+        print("osrd: interrupted; what was begun is completed by the next run", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

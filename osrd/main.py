@@ -21,6 +21,7 @@ from osrd.engine.pipeline import Pipeline, Run, Scope
 from osrd.engine.reconciler import Reconciler
 from osrd.model.errors import OsrdError
 from osrd.model.finding import Severity
+from osrd.model.settings import Settings
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
 from osrd.watch.start import start_watcher
@@ -37,6 +38,7 @@ _STUCK = 300.0
 EXIT_DEGRADED = 1
 EXIT_FAILED = 2
 EXIT_BUS_LOST = 3
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def _once(options: Options) -> int:
         written,
         removed,
     )
-    return EXIT_DEGRADED if done.snapshot.state in (State.DEGRADED, State.INVALID) else 0
+    undone = done.snapshot.state in (State.DEGRADED, State.INVALID) or not done.snapshot.in_sync
+    return EXIT_DEGRADED if undone else 0
 
 
 _LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
@@ -99,21 +102,26 @@ async def _serve(options: Options) -> int:
         writer.shutdown()
         raise
     engine = Reconciler(pipeline, writer, loop)
-    daemon = _Daemon(engine, pipeline, loop)
+    daemon = _Daemon(engine, pipeline, options, loop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
-    return await daemon.serve(options, stop)
+    return await daemon.serve(stop)
 
 
 class _Daemon:
     """What runs around the engine: watcher, service manager, bus."""
 
-    def __init__(self, engine: Reconciler, pipeline: Pipeline, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, engine: Reconciler, pipeline: Pipeline, options: Options, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._engine = engine
+        self._pipeline = pipeline
+        self._options = options
         self._loop = loop
+        self._settings = pipeline.settings
         self._notifier = Notifier()
         self._first_run = asyncio.Event()
         self._reloading: int | None = None
-        self._watcher = start_watcher(pipeline.settings.watch, engine.wake, loop, engine.report)
+        self._watcher = start_watcher(self._settings.watch, engine.wake, loop, engine.report)
         self._udev = UdevWatcher(engine.wake, loop)
         self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
         engine.after_run = self._after_run
@@ -128,24 +136,24 @@ class _Daemon:
             logger.warning("%s", error)
             self._notifier.ready(status_line(self._engine.snapshot))
 
-    async def serve(self, options: Options, stop: asyncio.Event) -> int:
+    async def serve(self, stop: asyncio.Event) -> int:
+        """Until ``stop``, or until the bus or the engine is lost; the exit status."""
         work = asyncio.create_task(self._engine.work(), name="engine")
         tasks: list[asyncio.Task[object]] = [work, asyncio.create_task(stop.wait(), name="stop")]
-        leave = asyncio.create_task(self._first_run.wait(), name="first run")
-        await asyncio.wait([work, leave, tasks[1]], return_when=asyncio.FIRST_COMPLETED)
-        leave.cancel()
-        status = 0
+        first = asyncio.create_task(self._first_run.wait(), name="first run")
+        await asyncio.wait([*tasks, first], return_when=asyncio.FIRST_COMPLETED)
+        first.cancel()
         bus: BusService | None = None
         try:
-            if options.use_bus and not stop.is_set() and not work.done():
-                bus = await self._on_the_bus(options.bus)
-                tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
-            self._announce()
+            if not stop.is_set() and not work.done():
+                if self._options.use_bus:
+                    bus = await self._on_the_bus(self._options.bus)
+                    tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
+                self._announce()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            status = self._why(done)
+            return self._why(done)
         finally:
             await self._leave(bus, tasks)
-        return status
 
     async def _on_the_bus(self, address: str | None) -> "BusService":
         from osrd.bus.connection import Connection  # noqa: PLC0415 - osrd --once needs no bus library
@@ -165,37 +173,51 @@ class _Daemon:
         log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")
 
     def _why(self, done: "set[asyncio.Task[object]]") -> int:
-        """The exit status, from the task that ended first; a crashed engine raises here."""
-        status = 0
+        """The exit status, from the tasks that ended first."""
         for task in done:
-            result = task.result()
+            if (error := task.exception()) is not None:
+                logger.critical("internal error, osrd ends and has to be started again", exc_info=error)
+                return EXIT_BUG
             if task.get_name() == "bus":
-                logger.error("%s", result)
-                status = EXIT_BUS_LOST
-        return status
+                logger.error("%s", task.result())
+                return EXIT_BUS_LOST
+        return 0
 
     async def _leave(self, bus: "BusService | None", tasks: "list[asyncio.Task[object]]") -> None:
+        """Watchers first, so that nothing new begins; the bus last, so that callers hear how their jobs ended."""
         self._notifier.stopping()
         self._heartbeat.stop()
         self._watcher.close()
         self._udev.close()
+        await self._engine.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._engine.stop()
         if bus is not None:
             await bus.stop()
         log_event(logger, MessageId.STOPPED, "osrd stopped; everything published stays as it is")
 
     def _after_run(self, run: Run) -> None:
+        self._use(self._pipeline.settings)
         self._watcher.sync(run.watched)
         if self._watcher.mode != self._engine.snapshot.watch_mode:
             self._engine.watching(self._watcher.mode)
-        self._first_run.set()
+
+    def _use(self, settings: Settings) -> None:
+        """What a reload changes here: how to watch, and what to log."""
+        before, self._settings = self._settings, settings
+        if settings.watch != before.watch:
+            self._watcher.close()
+            self._watcher = start_watcher(settings.watch, self._engine.wake, self._loop, self._engine.report)
+        if settings.log_level != before.log_level and self._options.log_level is None:
+            set_up_logging(settings.log_level)
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, SnapshotChanged) and self._first_run.is_set():
-            self._notifier.status(status_line(event.after))
+        if isinstance(event, SnapshotChanged):
+            if self._first_run.is_set():
+                self._notifier.status(status_line(event.after))
+            elif event.after.state is not State.STARTING:
+                self._loop.call_soon(self._first_run.set)  # after everything else that the run has to tell
         if self._reloading is not None and all(
             job.state.ended for job in self._engine.jobs if job.number == self._reloading
         ):

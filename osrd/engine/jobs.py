@@ -58,10 +58,13 @@ class JobBook:
     def progress(self, number: int, fraction: float, message: str) -> None:
         """Tell how far a job is; reports that come faster than anybody can read are dropped."""
         now = self._loop.time()
-        if now - self._reported.get(number, 0.0) < _PROGRESS_STEP or number not in self._jobs:
+        job = self._jobs.get(number)
+        if job is None or job.state is not JobState.RUNNING:
+            return  # an end is an end, whatever comes late
+        if now - self._reported.get(number, -_PROGRESS_STEP) < _PROGRESS_STEP:
             return
         self._reported[number] = now
-        self._change(replace(self.get(number), progress=fraction, message=message))
+        self._change(replace(job, progress=fraction, message=message))
 
     def done(self, number: int, result: dict[str, str | int | bool | tuple[str, ...]], message: str = "") -> None:
         self._end(replace(self.get(number), state=JobState.DONE, progress=1.0, message=message, result=result))
