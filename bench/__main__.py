@@ -21,6 +21,7 @@ from bench import bus, traced, world
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TRACED = "trace=file,desc"
+_TURNS = 3
 
 
 def _python(*arguments: str) -> list[str]:
@@ -32,20 +33,23 @@ def _output(argv: list[str]) -> str:
 
 
 def measure(nodes: int) -> dict[str, Any]:
-    """Everything about one cluster size. A first round warms the file system (new inodes can cost ten times what
-    used ones do) and provides the bytes for the floor, which is measured right before and right after osrd."""
+    """Everything about one cluster size. Making an inode costs ten times as much at one moment as at the next, so the
+    first publication and its floor take turns and the best of each counts."""
     with tempfile.TemporaryDirectory(prefix="osrd-bench-") as name:
         directory = Path(name)
-        warm = directory / "warm"
-        _round(warm, nodes)
-        floors = [_floor(warm, directory / "before")]
-        place = directory / "measured"
-        run: dict[str, Any] = {"nodes": nodes, **json.loads(_round(place, nodes))}
-        floors.append(_floor(place, directory / "after"))
-        floor = sum(floors) / 2
-        run["first_publish"]["floor_cpu_s"] = round(floor, 4)
+        rounds, floors = [], []
+        for turn in range(_TURNS):
+            place = directory / f"{turn}"
+            rounds.append(json.loads(_round(place, nodes)))
+            floors.append(_floor(place, directory / "floor"))
+            cluster_conf = (place / "cluster.conf").read_bytes()
+            shutil.rmtree(place)
+        run: dict[str, Any] = {"nodes": nodes, **min(rounds, key=_cpu_of_first)}
+        for key in ("load", "noop", "one_edit"):
+            run[key] = min((each[key] for each in rounds), key=lambda figures: figures["cpu_s"])
+        floor = min(floors)
+        run["first_publish"]["floor_cpu_s"] = floor
         run["first_publish"]["floor_ratio"] = round(run["first_publish"]["cpu_s"] / floor, 2)
-        cluster_conf = (place / "cluster.conf").read_bytes()
         log = directory / "trace"
         _round(directory / "traced", nodes, ["strace", "-f", "-y", "-qq", "-e", _TRACED, "-o", str(log)])
         trace = log.read_text(errors="replace")
@@ -54,9 +58,14 @@ def measure(nodes: int) -> dict[str, Any]:
         run["one_edit"]["files"] = sorted(Path(file).name for file in edited.files)
         run["one_edit"]["files_written"] = len([file for file in edited.files if "/state/" not in file])
     listing = bus.measure(cluster_conf)
-    run["daemon_rss_mib"] = listing.pop("rss_mib")
+    run["pipeline_rss_mib"] = run.pop("rss_mib")
+    run["rss_mib"] = listing.pop("rss_mib")
     run["bus_list"] = listing
     return run
+
+
+def _cpu_of_first(figures: dict[str, Any]) -> float:
+    return float(figures["first_publish"]["cpu_s"])
 
 
 def _round(place: Path, nodes: int, before: Sequence[str] = ()) -> str:
@@ -76,6 +85,7 @@ def _floor(published: Path, new: Path) -> float:
 def table(runs: list[dict[str, Any]]) -> Table:
     rows = {
         "load, CPU s": lambda run: run["load"]["cpu_s"],
+        "first publish with load, CPU s": lambda run: run["first_publish"]["with_load_cpu_s"],
         "first publish, CPU s": lambda run: run["first_publish"]["cpu_s"],
         "first publish, wall s": lambda run: run["first_publish"]["wall_s"],
         "first publish / floor": lambda run: run["first_publish"]["floor_ratio"],
@@ -89,8 +99,7 @@ def table(runs: list[dict[str, Any]]) -> Table:
         "ListNodes, wall s": lambda run: run["bus_list"]["wall_s"],
         "GetManagedObjects, wall s": lambda run: run["bus_list"]["managed_objects_wall_s"],
         "longest block, ms": lambda run: run["bus_list"]["max_block_ms"],
-        "pipeline, MiB": lambda run: run["rss_mib"],
-        "daemon with bus, MiB": lambda run: run["daemon_rss_mib"],
+        "memory, MiB": lambda run: run["rss_mib"],
     }
     shown = Table("", *[f"{run['nodes']:,} nodes" for run in runs])
     for title, value in rows.items():
