@@ -159,11 +159,11 @@ def test_a_storm_of_edits_and_kills_never_shows_and_leaves_no_trace(box: BootHos
                 box.launch()  # the next edits, perhaps the next kill, meet it while it recovers
             else:
                 box.start()
-            linger(box, dice.uniform(0, 0.3))
+            linger(box, dice.uniform(0, 0.15))
 
     assert box.osrd is not None
     assert box.osrd.poll() is None, box.log.read_text()[-3000:]
-    eventually(lambda: "error" not in box.osrctl("--json", "status", check=False).stdout, "osrd is on the bus", 20)
+    eventually(lambda: box.osrctl("status", check=False).returncode == 0, "osrd is on the bus", 20)
     box.osrctl("reconcile")
     status = box.ask("status")
     assert (status["state"], status["in_sync"], status["nodes"]) == ("ready", True, len(admin.nodes) + 1), status
