@@ -26,7 +26,7 @@ from osrd.bus.values import (
     finding_rows,
     text,
 )
-from osrd.bus.wire import Packed, Variant, packed
+from osrd.bus.wire import Packed, packed, variant
 from osrd.engine.api import Engine
 from osrd.model.job import Job
 from osrd.model.view import (
@@ -173,7 +173,7 @@ class Announcer:
             if kind.emits is Emits.INVALIDATES:
                 invalidated.append(name)
             else:
-                changed[name] = Variant(kind.type, make(now))
+                changed[name] = variant(kind.type, make(now))
         if changed or invalidated:
             content = packed("sa{sv}as", [interface, changed, invalidated])
             self._emit(path, PROPERTIES, "PropertiesChanged", content)

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from osrd.bus.assembly import entry, object_row, record
 from osrd.bus.contract import Interface
 from osrd.bus.names import JOB, JOBS, MANAGER, NODE, NODES, ROOT, escaped, node_path, unescaped
 from osrd.bus.rows import Rows
-from osrd.bus.values import (
-    JOB_PROPERTIES,
-    MANAGER_PROPERTIES,
-    NODE_PROPERTIES,
-    node_row,
-)
-from osrd.bus.wire import Packed, Variant, joined
+from osrd.bus.values import JOB_PROPERTIES, MANAGER_PROPERTIES, NODE_PROPERTIES, node_row
+from osrd.bus.wire import Packed, element, joined, variant
 from osrd.engine.api import Engine
 from osrd.model.address import normalised_mac
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
@@ -45,13 +41,11 @@ class Objects:
     def __init__(self, engine: Engine, interfaces: Mapping[str, Interface]) -> None:
         self._engine = engine
         self._interfaces = interfaces
-        self._managed_nodes: Rows[NodeView] = Rows(
-            _MANAGED, lambda key, view: {node_path(key): self.described(Exported(NODE, view))}
-        )
-        self._managed_jobs: Rows[Job] = Rows(
-            _MANAGED, lambda number, job: {f"{JOBS}/{number}": self.described(Exported(JOB, job))}
-        )
-        self._listed: Rows[NodeView] = Rows(_NODE_LIST, lambda key, view: [node_row(node_path(key), view)])
+        types = interfaces[NODE].properties
+        self._node_table = [(name, types[name].type, make) for name, make in NODE_PROPERTIES.items()]
+        self._managed_nodes: Rows[NodeView] = Rows(self._managed_node)
+        self._managed_jobs: Rows[Job] = Rows(self._managed_job)
+        self._listed: Rows[NodeView] = Rows(lambda key, view: record(node_row(node_path(key), view)))
         self._indexed: Mapping[str, NodeView] | None = None
         self._by_name: dict[str, list[str]] = {}
         self._by_mac: dict[str, list[str]] = {}
@@ -91,16 +85,12 @@ class Objects:
         """All properties, wrapped."""
         table = _TABLES[exported.interface]
         types = self._interfaces[exported.interface].properties
-        return {name: Variant(types[name].type, make(exported.source)) for name, make in table.items()}
+        return {name: variant(types[name].type, make(exported.source)) for name, make in table.items()}
 
     def property(self, exported: Exported, name: str) -> Any:
         """One property, wrapped; ``name`` is one of the interface."""
         type_ = self._interfaces[exported.interface].properties[name].type
-        return Variant(type_, _TABLES[exported.interface][name](exported.source))
-
-    def described(self, exported: Exported) -> dict[str, dict[str, Any]]:
-        """Interfaces and properties, as ObjectManager shows them."""
-        return {exported.interface: self.properties(exported)}
+        return variant(type_, _TABLES[exported.interface][name](exported.source))
 
     def node_added(self, key: str, view: NodeView) -> Packed:
         """The arguments of InterfacesAdded for a node: a dict entry of GetManagedObjects() has the same bytes."""
@@ -143,6 +133,13 @@ class Objects:
             raise InvalidArgsError(f"{text!r} is no hardware address", "write it as 00:11:22:33:44:55")
         self._index()
         return self._only(self._by_mac.get(mac, []), f"with the hardware address {mac}")
+
+    def _managed_node(self, key: str, view: NodeView) -> bytes:
+        entries = [entry(name, type_, make(view)) for name, type_, make in self._node_table]
+        return object_row(node_path(key), NODE, entries)
+
+    def _managed_job(self, number: str, job: Job) -> bytes:
+        return element(_MANAGED, {f"{JOBS}/{number}": {JOB: self.properties(Exported(JOB, job))}})
 
     def _only(self, keys: list[str], which: str) -> str:
         if not keys:

@@ -7,9 +7,7 @@ that are missing are made in slices with room for everybody else in between.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
-
-from osrd.bus.wire import element
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 #: Seconds of work between two chances for everybody else; DESIGN law 10 allows 0.05.
@@ -33,21 +31,17 @@ class Slices:
 
 
 class Rows(Generic[T]):
-    """The rows of one array type. ``make`` turns a key and its source into an array with one element; equal sources
-    give equal rows."""
+    """The rows of one array. ``make`` marshals the one of a key and its source; equal sources give equal rows."""
 
-    def __init__(self, signature: str, make: Callable[[str, T], Any]) -> None:
-        self._signature = signature
+    def __init__(self, make: Callable[[str, T], bytes]) -> None:
         self._make = make
         self._kept: dict[str, tuple[T, bytes]] = {}
 
     def row(self, key: str, source: T) -> bytes:
         """The row of ``source``, made now if it is not kept."""
         kept = self._kept.get(key)
-        if kept is not None and (kept[0] is source or kept[0] == source):
-            row = kept[1]
-        else:
-            row = element(self._signature, self._make(key, source))
+        unchanged = kept is not None and (kept[0] is source or kept[0] == source)
+        row = kept[1] if kept is not None and unchanged else self._make(key, source)
         self._kept[key] = source, row
         return row
 

@@ -23,6 +23,8 @@ Dictionary = dict[str, Any]
 
 def text(value: str) -> str:
     """``value`` as a D-Bus string: no NUL, and bytes that were no UTF-8 (surrogates) as ``\\udc..`` escapes."""
+    if value.isascii() and "\0" not in value:
+        return value
     return value.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
@@ -65,8 +67,7 @@ def _nic(nic: Nic, boots: bool) -> Dictionary:
         "master": nic.master,
         "bridge": nic.bridge,
     }
-    row = {key: wrapped(text(value)) for key, value in strings.items()}
-    return row | {"slave": wrapped(nic.slave), "boots": wrapped(boots)}
+    return {key: text(value) for key, value in strings.items()} | {"slave": nic.slave, "boots": boots}
 
 
 def _nics(view: NodeView) -> list[Dictionary]:
@@ -85,7 +86,7 @@ def _root(view: NodeView) -> Dictionary:
             "path": volume.path,
             "mountopts": volume.mountopts,
         }
-    return {key: wrapped(text(value)) for key, value in strings.items()}
+    return {key: text(value) for key, value in strings.items()}
 
 
 def _votes(view: NodeView) -> int:

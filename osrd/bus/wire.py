@@ -116,8 +116,8 @@ def _short_string(value: str) -> Any:
     return Variant("s", value)
 
 
-def wrapped(value: str | bool | int | float | Sequence[str]) -> Any:
-    """A plain value as the variant it becomes inside ``a{sv}``: s, b, t (x when negative), d or as."""
+def wrapped(value: Any) -> Any:
+    """A plain value as the variant it becomes inside ``a{sv}``: s, b, t (x when negative), d, as; variants stay."""
     match value:
         case str():
             return _short_string(value) if len(value) <= 64 else Variant("s", value)
@@ -127,8 +127,21 @@ def wrapped(value: str | bool | int | float | Sequence[str]) -> Any:
             return Variant("t" if value >= 0 else "x", value)
         case float():
             return Variant("d", value)
+        case Variant():
+            return value
         case _:
             return Variant("as", [str(item) for item in value])
+
+
+def variant(signature: str, value: Any) -> Any:
+    """``value`` as a variant of this type; what dictionaries in it hold may be plain, as ``wrapped`` takes it."""
+    match signature:
+        case "a{sv}":
+            return Variant(signature, {key: wrapped(item) for key, item in value.items()})
+        case "aa{sv}":
+            return Variant(signature, [{key: wrapped(item) for key, item in row.items()} for row in value])
+        case _:
+            return Variant(signature, value)
 
 
 def unwrapped(value: Any) -> Any:

@@ -10,7 +10,14 @@ import pytest
 from osrd.bus.wire import LIBRARIES, chosen_library
 from tests.conftest import REPOSITORY
 
-FILES = ("test_calls.py", "test_connection.py", "test_introspection.py", "test_signals.py", "test_load.py")
+FILES = (
+    "test_assembly.py",
+    "test_calls.py",
+    "test_connection.py",
+    "test_introspection.py",
+    "test_signals.py",
+    "test_load.py",
+)
 
 
 @pytest.mark.skipif("OSRD_DBUS_LIB" in os.environ, reason="this is the other library")
