@@ -6,28 +6,40 @@
 set -eu
 purpose=${1:-demo}
 cd "$(dirname "$0")/.."
+# Two of us in one checkout would install into the same .venv. The lock ends with this process: what packages start
+# on their installation must not inherit it.
+[ -n "${OSRD_BOOTSTRAP_LOCKED:-}" ] || exec env OSRD_BOOTSTRAP_LOCKED=1 flock --close . packaging/bootstrap.sh "$purpose"
 
-# One line a thing: what proves that it is there | Debian package | Fedora package. A proof is a command, a file
-# (with a slash) or a pkg-config module (pc:NAME).
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# One line a thing: proofs that it is there, one of them is enough | Debian package | Fedora package. A proof is a
+# command, a file (with a slash), a pkg-config module (pc:NAME) or something of Python's (py:EXPRESSION).
 needed() {
     cat <<'LIST'
+py:version_info>=(3,11)|python3|python3
+py:find_spec("ensurepip")|python3-venv|python3-libs
+py:exists(get_path("include")+"/Python.h")|python3-dev|python3-devel
 gcc|gcc|gcc
 pkg-config|pkg-config|pkgconf-pkg-config
 pc:libsystemd|libsystemd-dev|systemd-devel
 dbus-daemon|dbus|dbus-daemon
 dnsmasq|dnsmasq-base|dnsmasq
-py:ensurepip|python3-venv|python3-libs
-py-header|python3-dev|python3-devel
+/usr/lib/PXELINUX/pxelinux.0 /usr/share/syslinux/pxelinux.0|pxelinux|syslinux-nonlinux
+/usr/lib/syslinux/modules/bios/ldlinux.c32 /usr/share/syslinux/ldlinux.c32|syslinux-common|syslinux-nonlinux
+grub-mkimage grub2-mkimage|grub-common|grub2-tools
 LIST
-    [ "$purpose" = test ] || [ "$purpose" = demo ] && cat <<'LIST'
-/usr/lib/PXELINUX/pxelinux.0:/usr/share/syslinux/pxelinux.0:/tftpboot/pxelinux.0|pxelinux|syslinux-tftpboot
-/usr/lib/syslinux/modules/bios/ldlinux.c32:/usr/share/syslinux/ldlinux.c32:/tftpboot/ldlinux.c32|syslinux-common|syslinux-nonlinux
-grub-mkimage:grub2-mkimage|grub-common|grub2-tools-minimal
+    # Debian has it on the machines only that boot with it; osrd says so where nodes need it.
+    [ "$(uname -m)" != x86_64 ] || cat <<'LIST'
 /usr/lib/grub/x86_64-efi/normal.mod|grub-efi-amd64-bin|grub2-efi-x64-modules
 LIST
-    [ "$purpose" = test ] && cat <<'LIST'
+    [ "$purpose" != test ] || cat <<'LIST'
 pc:dbus-1|libdbus-1-dev|dbus-devel
 pc:glib-2.0|libglib2.0-dev|glib2-devel
+dbus-send|dbus-bin|dbus-tools
 gdbus|libglib2.0-bin|glib2
 busctl|systemd|systemd
 strace|strace|strace
@@ -35,98 +47,115 @@ ip|iproute2|iproute
 setpriv|util-linux|util-linux
 dhclient|isc-dhcp-client|dhcp-client
 tftp|tftp-hpa|tftp
-grub-script-check:grub2-script-check|grub-common|grub2-tools
-/usr/lib/ipxe/undionly.kpxe:/usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86
-/usr/lib/polkit-1/polkitd|polkitd|polkit
+patch|patch|patch
+groff|groff-base|groff-base
 man|man-db|man-db
+/usr/lib/ipxe/undionly.kpxe /usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86
+/usr/lib/polkit-1/polkitd|polkitd|polkit
 LIST
-    [ "$purpose" = test ] && [ "${CI:-}" = true ] && cat <<'LIST'
+    [ "$purpose,${CI:-}" != test,true ] || cat <<'LIST'
 dhcpd|isc-dhcp-server|dhcp-server
 kea-dhcp4|kea-dhcp4-server|kea
-/usr/lib/shim/shimx64.efi.signed:/boot/efi/EFI/fedora/shimx64.efi|shim-signed|shim-x64
-/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed:/boot/efi/EFI/fedora/grubx64.efi|grub-efi-amd64-signed|grub2-efi-x64
 LIST
-    return 0
 }
 
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-
-python() {
-    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
+find_python() { # the first that is new enough
+    for python in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then return; fi
     done
+    python=
 }
 
 present() { # one proof
     case $1 in
         pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
-        py:*) [ -n "$python" ] && "$python" -c "import ${1#py:}" 2>/dev/null ;;
-        py-header) [ -n "$python" ] && "$python" -c 'import os, sys, sysconfig
-sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null ;;
+        py:*) [ -n "$python" ] && "$python" -c "from importlib.util import find_spec
+from os.path import exists
+from sys import exit, version_info
+from sysconfig import get_path
+exit(not (${1#py:}))" 2>/dev/null ;;
         /*) [ -e "$1" ] ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }
 
-missing() { # field of the package name for this distribution
+missing() { # the packages, on one line
     needed | while IFS='|' read -r proofs debian fedora; do
         found=
-        for proof in $(echo "$proofs" | sed 's/\(pc\|py\):/\1=/g' | tr ':' ' ' | sed 's/\(pc\|py\)=/\1:/g'); do
+        for proof in $proofs; do
             if present "$proof"; then found=yes; fi
         done
-        if [ -z "$found" ]; then
-            if [ "$1" = debian ]; then echo "$debian"; else echo "$fedora"; fi
-        fi
-    done | sort -u | tr '\n' ' '
+        [ -n "$found" ] || if [ "$family" = fedora ]; then echo "$fedora"; else echo "$debian"; fi
+    done | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
 
-python=$(python)
+fail() {
+    [ ! -s "$log" ] || tail -n 20 "$log" >&2
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# The package names are ours, never input: they may be split into words.
+# shellcheck disable=SC2086
+install_packages() {
+    if [ "$family" = fedora ]; then
+        dnf install -y $packages >"$log" 2>&1
+        return
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # Somebody else may hold dpkg's lock, and a mirror that is being updated contradicts itself for a moment.
+    again="-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300"
+    for try in 1 2 3; do
+        [ "$try" = 1 ] || sleep 10
+        if apt-get $again update >"$log" 2>&1 &&
+            apt-get $again install -y --no-install-recommends $packages >>"$log" 2>&1; then return; fi
+    done
+    return 1
+}
+
 if command -v apt-get >/dev/null 2>&1; then
-    family=debian install="apt-get install -y --no-install-recommends"
+    family=debian
 elif command -v dnf >/dev/null 2>&1; then
-    family=fedora install="dnf install -y"
+    family=fedora
 else
-    family=other install=
+    family=other
 fi
-
-if [ -z "$python" ]; then
-    [ "$family" = debian ] && packages="python3 python3-venv python3-dev" || packages="python3 python3-devel"
-else
-    packages=
-fi
-packages="$packages$(missing $family)"
+find_python
+packages=$(missing)
 if [ -n "$packages" ]; then
-    if [ "$family" = other ]; then
-        echo "This is neither a Debian nor a Fedora system. Install what these Debian packages hold: $packages" >&2
-        exit 1
-    elif [ "$(id -u)" != 0 ]; then
-        echo "Some packages are missing. Ask an administrator for this command, then try again:" >&2
-        echo "    sudo $install $packages" >&2
-        exit 1
-    fi
+    sudo=$(command -v sudo >/dev/null 2>&1 && echo "sudo " || :)
+    case $family in
+        debian) command="${sudo}apt-get update && ${sudo}apt-get install --no-install-recommends $packages" ;;
+        fedora) command="${sudo}dnf install $packages" ;;
+        *) fail "This is neither a Debian nor a Fedora system. Install what these Debian packages hold: $packages" ;;
+    esac
+    [ "$(id -u)" = 0 ] || fail "Some packages are missing. Run this command as root, then try again:" "    $command"
     echo "Installing: $packages"
-    log=$(mktemp)
-    if [ "$family" = debian ]; then
-        apt-get update >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
-    fi
-    # The package names are ours, never input: they may be split into words.
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive $install $packages >"$log" 2>&1 || { tail -n 20 "$log" >&2; exit 1; }
-    rm -f "$log"
-    python=$(python)
+    install_packages || fail "The packages could not be installed. Try by hand: $command"
+    find_python
+    packages=$(missing)
+    [ -z "$packages" ] || fail "Still missing after their installation: $packages. osrd needs Debian 12 or Fedora 39, or newer."
 fi
 
-extra=
-[ "$purpose" = test ] && extra='[test]'
-stamp=.venv/.osrd-$purpose
-if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ]; then
+# What was installed for the tests is enough for the demo; the path, because a checkout may have been moved.
+prepared() {
+    for stamp in .venv/.osrd-test ".venv/.osrd-$purpose"; do
+        if [ "$(cat "$stamp" 2>/dev/null)" = "$PWD" ] && [ ! setup.cfg -nt "$stamp" ] &&
+            .venv/bin/python -c 'import click' 2>/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+if ! prepared; then
     echo "Preparing .venv"
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
-    log=$(mktemp)
-    .venv/bin/pip install --disable-pip-version-check -e ".$extra" >"$log" 2>&1 || { tail -n 20 "$log" >&2; exit 1; }
-    rm -f "$log"
-    touch "$stamp"
+    if [ ! -w . ] || { [ -e .venv ] && [ ! -w .venv ]; }; then
+        fail "$PWD or .venv in it is not $(id -un)'s to write: remove .venv, or clone into a directory of your own."
+    fi
+    # After an upgrade of the distribution .venv points to a Python that is gone, or holds another one's modules.
+    .venv/bin/python -c 'import pip' 2>/dev/null || "$python" -m venv --clear .venv >"$log" 2>&1 || fail
+    extra=
+    [ "$purpose" != test ] || extra='[test]'
+    .venv/bin/python -m pip install --disable-pip-version-check -e ".$extra" >"$log" 2>&1 ||
+        fail "Python packages could not be installed into .venv: is the network there?"
+    echo "$PWD" >".venv/.osrd-$purpose"
 fi
