@@ -92,7 +92,7 @@ _SIGNED = {
 }
 
 _MKIMAGE = ("/usr/bin/grub-mkimage", "/usr/bin/grub2-mkimage")
-_MKIMAGE_PACKAGES = ("grub-common", "grub2-tools-extra")
+_MKIMAGE_PACKAGES = ("grub-common", "grub2-tools")
 
 #: What must be inside the image: it cannot fetch modules, since osrd serves none. ``minicmd`` has exit, ``all_video``
 #: leaves the kernel a frame buffer, ``gzio`` reads compressed files.
