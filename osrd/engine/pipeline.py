@@ -263,9 +263,7 @@ class Pipeline:
         publishable = self._freezer.publishable(loaded, self._store.good_nodes())
         facts = self._facts.find(self.settings, self._store.pairs(), rehash=rehash)
         inputs = _inputs_digest(self.settings, loaded, facts)
-        # Without a usable cluster.conf nobody can tell whether it changed: a hold goes on.
-        same = loaded.cluster is None or self._store.pin_inputs == inputs
-        pinned = bool(self._store.pin) and same and not unpin
+        pinned = bool(self._store.pin) and self._store.pin_inputs == inputs and not unpin
         contents: Mapping[str, Content] = {}
         if loaded.cluster is not None and self._configuration.usable:
             desired = self._desirer.desire(
