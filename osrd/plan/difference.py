@@ -61,7 +61,7 @@ def questionable(
 
 def _disagree(want: Output | None, have: Published | None) -> bool:
     if want is None or have is None:
-        return want is not have
+        return want is not None or have is not None
     return have.recipe != want.recipe or have.mode != want.mode or _record_differs(want, have)
 
 
