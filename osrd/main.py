@@ -19,7 +19,7 @@ from osrd.engine.journal import MessageId, log_event, set_up_logging
 from osrd.engine.notify import Heartbeat, Notifier
 from osrd.engine.pipeline import Pipeline, Run, Scope
 from osrd.engine.reconciler import Reconciler
-from osrd.model.errors import OsrdError
+from osrd.model.errors import FailedError, OsrdError
 from osrd.model.finding import Severity
 from osrd.model.settings import Settings
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds without a sign of life from a run after which the watchdog is no longer fed.
 _STUCK = 300.0
+#: Seconds in which the bus must let osrd in.
+_BUS_PATIENCE = 25.0
 #: Exit statuses of ``--once`` and of the daemon (osrd(8)).
 EXIT_DEGRADED = 1
 EXIT_FAILED = 2
@@ -160,9 +162,17 @@ class _Daemon:
         from osrd.bus.service import BusService  # noqa: PLC0415
 
         connection = Connection()
-        await connection.connect(address)
-        service = BusService(self._engine, connection, allowed_uid=os.geteuid())
-        await service.start()
+        try:
+            async with asyncio.timeout(_BUS_PATIENCE):
+                await connection.connect(address)
+                service = BusService(self._engine, connection, allowed_uid=os.geteuid())
+                await service.start()
+        except TimeoutError:
+            await connection.close()
+            raise FailedError(
+                f"the message bus does not answer within {_BUS_PATIENCE:g} s",
+                "check its policy for org.opensharedroot.Osrd1 and the dbus service",
+            ) from None
         return service
 
     def _announce(self) -> None:

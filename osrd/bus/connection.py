@@ -308,7 +308,8 @@ async def _open(address: str | None) -> tuple[asyncio.StreamReader, asyncio.Stre
         try:
             return await asyncio.open_unix_connection(path)
         except OSError as error:
-            problems.append(str(error))
+            where = ",".join(f"{key}={value}" for key, value in options.items())
+            problems.append(f"{transport}:{where}: {error.strerror or error}")
     raise UnsupportedError(f"there is no message bus: {'; '.join(problems)}", "start dbus")
 
 
