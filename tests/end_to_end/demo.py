@@ -2,17 +2,21 @@
 """`make demo`: the main job, played in a sandbox. Every step waits for what it promises and fails if it does not
 come; nothing is faked but the kernel and initrd, which are stand-ins (booting machines is another demo)."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from tests.end_to_end.sandbox import Sandbox
 from tests.eventually import eventually
 
-_BOLD, _DIM, _PLAIN = ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else ("", "", "")
+_COLOURS = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+_BOLD, _DIM, _PLAIN = ("\033[1m", "\033[2m", "\033[0m") if _COLOURS else ("", "", "")
 _MAC1, _MAC2, _MAC3 = "00:0C:29:C9:C6:F5", "00:0C:29:C9:C6:F6", "00:0C:29:C9:C6:F7"
 
 
@@ -33,7 +37,7 @@ def within_a_second(what: str, check: Callable[[], object]) -> None:
 
 
 class Monitor:
-    """`osrctl monitor` in the background: its lines appear as they come."""
+    """`osrctl monitor` in the background: its lines appear as they come, everything from the constructor's end on."""
 
     def __init__(self, box: Sandbox) -> None:
         argv = [sys.executable, "-u", "-m", "osrd.cli.main", "monitor"]
@@ -41,6 +45,8 @@ class Monitor:
         self.lines: list[str] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+        # Its match rule is in place when it tells of something; on a busy machine that takes longer than the edit.
+        eventually(lambda: box.osrctl("verify", check=False) and self.lines, "the monitor listens", 60)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -104,7 +110,19 @@ def play(box: Sandbox) -> None:
     say("That was the main job. `make test` proves it; README.md says how to run it on a real host.")
 
 
+def end(by: int, _frame: FrameType | None) -> None:
+    """On the way out the sandbox is stopped and removed, which a second Ctrl-C must not cut short."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + by)
+
+
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def main() -> int:
+    for number in _ENDS:
+        signal.signal(number, end)
     with Sandbox() as box:
         try:
             play(box)
@@ -112,6 +130,10 @@ def main() -> int:
             print(f"The demo failed: {error}", file=sys.stderr)
             if box.log.exists():
                 print(box.log.read_text(), file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            # `make demo | head`: nobody reads on, and the interpreter shall not complain about it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
     return 0
 
