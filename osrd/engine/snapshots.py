@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from osrd.engine.load import Loaded
 from osrd.model.cluster import Cluster, RootVolume
@@ -61,7 +62,7 @@ def node_views(
             own = by_node.get(node.name, ())
             views[key] = NodeView(key, node, index in quarantined, way, root, findings=own)
     same = kept == len(views) == len(before) and list(views) == list(before)
-    return before if same else views
+    return before if same else MappingProxyType(views)
 
 
 def _placed(settings: Settings, volume: RootVolume | None) -> tuple[str, BootWay]:
