@@ -95,6 +95,8 @@ async def _serve(options: Options) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    early = asyncio.Event()  # asked to reload when osrd.conf may have been read already: neither die nor forget it
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
     try:
         pipeline = await loop.run_in_executor(
@@ -106,6 +108,8 @@ async def _serve(options: Options) -> int:
     engine = Reconciler(pipeline, writer, loop)
     daemon = _Daemon(engine, pipeline, options, loop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+    if early.is_set():
+        daemon.reload()
     return await daemon.serve(stop)
 
 

@@ -85,3 +85,15 @@ def test_an_ended_job_is_forgotten_after_a_while(
     loop.run_until_complete(asyncio.sleep(0.01))
     assert book.jobs == ()
     assert isinstance(events[-1], JobRemoved)
+
+
+def test_progress_that_comes_after_the_end_changes_nothing(book: JobBook, events: list[Event]) -> None:
+    job = book.add(JobKind.RECONCILE, "", 0)
+    book.progress(job.number, 0.1, "not begun yet")
+    book.start(job.number)
+    book.done(job.number, {})
+    told = len(events)
+    book.progress(job.number, 0.5, "late")
+    book.progress(999, 0.5, "nobody's")
+    assert len(events) == told == 3
+    assert book.get(job.number).progress == 1.0

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
 class Daemon:
     """A running osrd and a service manager that listens to it."""
 
-    def __init__(self, host: BootHost, *arguments: str, **more: str) -> None:
+    def __init__(self, host: BootHost, *arguments: str, program: Sequence[str] = ("-m", "osrd"), **more: str) -> None:
         self.said: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(host.directory / "notify"))
@@ -65,7 +65,7 @@ class Daemon:
         self.log = host.directory / "log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "osrd", "--config", str(host.osrd_conf), *(arguments or ("--no-bus",))],
+                [sys.executable, *program, "--config", str(host.osrd_conf), *(arguments or ("--no-bus",))],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 env=environment(NOTIFY_SOCKET=str(host.directory / "notify"), **more),
@@ -270,6 +270,39 @@ def test_hanging_up_reads_everything_again_and_both_ends_are_told(host: BootHost
         daemon.hears("READY=1", times=4)
         assert daemon.log.read_text() == quiet, "the new log level is in force"
         assert daemon.ends(signal.SIGTERM) == 0
+
+
+def test_hanging_up_before_osrd_is_there_is_not_lost(host: BootHost) -> None:
+    program = """
+import os, signal, sys, osrd.main, osrd.__main__
+made = osrd.main.Pipeline
+def hung_up(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGHUP)
+    return made(*arguments, **options)
+osrd.main.Pipeline = hung_up
+sys.exit(osrd.__main__.main())
+"""
+    with Daemon(host, program=("-c", program)) as daemon:
+        daemon.hears("READY=1")
+        daemon.hears("RELOADING=1")
+        assert daemon.ends(signal.SIGTERM) == 0
+
+
+def test_a_crash_of_the_engine_ends_osrd_for_the_service_manager_to_start_it_again(host: BootHost) -> None:
+    program = """
+import sys, osrd.main, osrd.__main__
+def broken(self, run):
+    raise RuntimeError("a bug")
+osrd.main._Daemon._after_run = broken
+sys.exit(osrd.__main__.main())
+"""
+    with Daemon(host, program=("-c", program)) as daemon:
+        assert daemon.ends() == 70
+        assert daemon.heard("STOPPING=1") == 1
+        log = daemon.log.read_text()
+        assert "internal error" in log
+        assert "a bug" in log
+        assert host.entry(1).exists()
 
 
 def test_settings_wrong_from_the_start_are_no_reason_not_to_start(host: BootHost) -> None:
