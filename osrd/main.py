@@ -152,6 +152,8 @@ class _Daemon:
         bus: BusService | None = None
         try:
             if not stop.is_set() and not work.done():
+                gc.collect()
+                gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
                 if self._options.use_bus:
                     bus = await self._on_the_bus(self._options.bus)
                     tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
@@ -180,8 +182,7 @@ class _Daemon:
         return service
 
     def _announce(self) -> None:
-        gc.collect()
-        gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
+        gc.freeze()  # the rows of the listings too
         self._heartbeat.start()
         self._notifier.ready(status_line(self._engine.snapshot))
         log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")

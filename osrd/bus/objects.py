@@ -100,13 +100,14 @@ class Objects:
         return Packed("oa{sa{sv}}", self._managed_jobs.row(str(job.number), job))
 
     async def prepare(self) -> None:
-        """Make everything that GetManagedObjects() needs."""
+        """Make everything that the listings need of the nodes."""
         await self._managed_nodes.prepare(self._nodes)
+        await self._listed.prepare(self._nodes)
 
     async def managed(self) -> Packed:
         """The reply to GetManagedObjects(), true at the moment of the return: a reply must not be older than a signal
         that was sent before it."""
-        await self.prepare()
+        await self._managed_nodes.prepare(self._nodes)
         jobs = {str(job.number): job for job in self._engine.jobs}
         rows = chain(self._managed_nodes.all(self._nodes()), self._managed_jobs.all(jobs))
         return joined(_MANAGED, rows)

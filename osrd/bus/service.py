@@ -37,7 +37,8 @@ class BusService:
         self._name_lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
-        """Export the objects, then request the name: who sees the name sees everything.
+        """Export the objects, then request the name: who sees the name sees everything, at once. The rows of 10,000
+        nodes are made before, because the first thing that a client does is to ask for all of them.
 
         Raises BusyError when the name is taken, NotAuthorizedError when the bus policy does not let us have it.
         """
@@ -46,11 +47,11 @@ class BusService:
         self._connection.on_call = self._dispatcher.receive
         self._tasks.append(asyncio.create_task(self._announcer.run(), name="osrd bus signals"))
         try:
+            await self._objects.prepare()
             await self._connection.request_name(BUS_NAME)
         except BaseException:
             await self.stop()
             raise
-        self._tasks.append(asyncio.create_task(self._objects.prepare(), name="osrd bus listing"))
 
     async def wait_lost(self) -> str:
         """Wait until the connection or the name is lost and return which and why."""
