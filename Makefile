@@ -8,7 +8,7 @@ demo:
 
 test:
 	@packaging/bootstrap.sh test
-	@.venv/bin/python -m pytest -q
+	@.venv/bin/python -m pytest -q -rs
 
 # What every commit must pass: a minute, no servers, no namespaces.
 fast-test:
