@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -48,11 +47,8 @@ def test_the_story(box: Sandbox) -> None:
     assert not list((box.tftp / "pxelinux.cfg").glob("01-*")), "an ambiguous machine gets no entry"
 
     monitor = Monitor(box)
-    start = time.monotonic()
     correct_second_mac(box)
-    published = monitor.expect("Reconciled")
-    assert time.monotonic() - start < 10
-    assert published
+    assert monitor.expect("Reconciled")
     for mac, number in ((MAC1, 1), (MAC2, 2)):
         entry = box.entry(mac).read_text()
         assert f"nodeid={number}" in entry
