@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -14,6 +15,10 @@ IN_CI = os.environ.get("CI") == "true"
 def pytest_configure(config: pytest.Config) -> None:
     # Servers live in sbin, which is not in every user's PATH.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+    # How long an example takes says something about the machine's other users, not about the code.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("osrd", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("osrd")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
