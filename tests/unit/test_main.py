@@ -143,6 +143,18 @@ def test_once_held_by_a_rollback_but_not_in_sync_is_undone(host: BootHost) -> No
     assert once(host).returncode == 1
 
 
+def test_once_interrupted_at_the_keyboard_has_no_traceback(host: BootHost) -> None:
+    program = """
+import os, signal, sys, osrd.main, osrd.__main__
+osrd.main.Pipeline.run = lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
+sys.exit(osrd.__main__.main())
+"""
+    argv = [sys.executable, "-c", program, "--config", str(host.osrd_conf), "--once"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["osrd: interrupted; what was begun is completed by the next run"]
+
+
 # what cannot be started
 
 
