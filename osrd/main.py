@@ -16,6 +16,7 @@ from osrd import __version__
 from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
 from osrd.engine.journal import MessageId, log_event, set_up_logging
+from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
 from osrd.engine.pipeline import Pipeline, Run, Scope
 from osrd.engine.reconciler import Reconciler
@@ -153,7 +154,7 @@ class _Daemon:
         try:
             if not stop.is_set() and not work.done():
                 gc.collect()
-                gc.freeze()  # what lives now lives for good; later collections need not walk 10,000 nodes (law 10)
+                keep()
                 if self._options.use_bus:
                     bus = await self._on_the_bus(self._options.bus)
                     tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
@@ -182,7 +183,8 @@ class _Daemon:
         return service
 
     def _announce(self) -> None:
-        gc.freeze()  # the rows of the listings too
+        keep()  # the rows of the listings too
+        give_back()
         self._heartbeat.start()
         self._notifier.ready(status_line(self._engine.snapshot))
         log_event(logger, MessageId.STARTED, f"osrd {__version__} is ready: {status_line(self._engine.snapshot)}")

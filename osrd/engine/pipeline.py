@@ -6,10 +6,8 @@ what changed in the inputs and at the paths the hints name, so that one edit amo
 the full run that follows sooner or later makes it true whatever the hints left out (law 7).
 """
 
-import gc
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -23,6 +21,7 @@ from osrd.apply.store import Store
 from osrd.engine.api import AddNode, Edit, RemoveNode, SetNode
 from osrd.engine.configuration import Configuration
 from osrd.engine.load import ClusterLoader, Freezer, Loaded, Publishable
+from osrd.engine.memory import give_back, keep, no_collection
 from osrd.engine.outstanding import Outstanding, paths_of
 from osrd.engine.places import Places, Watched
 from osrd.engine.snapshots import Outcome, snapshot
@@ -46,7 +45,7 @@ Progress = Callable[[float, str], None]
 
 #: Bytes of a published file that a diff reads at most.
 _DIFF_LIMIT = 1 << 20
-#: Files written by a run from which on its values are worth being kept from the garbage collector.
+#: Files from which on a run is worth tidying up after.
 _MANY = 1000
 
 
@@ -143,20 +142,23 @@ class Pipeline:
 
         ``unpin`` ends a rollback's hold; ``retry``: somebody asked, so files that a server refused are tried again.
         """
-        return self._collected(partial(self._run, scope, reason, progress, unpin=unpin, retry=retry))
+        return self._collected(scope, partial(self._run, scope, reason, progress, unpin=unpin, retry=retry))
 
     def apply(self, digest: str, progress: Progress = _silent) -> Run:
         """A full run that ends a hold, if its plan is the one that plan_view() showed as ``digest`` ("": any). Raises
         ConflictError when it is not, InvalidConfigError while osrd.conf is unusable; nothing is changed then."""
         self._configuration.check_usable()
-        return self._collected(partial(self._run, Scope(), "applied", progress, unpin=True, retry=True, digest=digest))
+        run = partial(self._run, Scope(), "applied", progress, unpin=True, retry=True, digest=digest)
+        return self._collected(Scope(), run)
 
-    def _collected(self, work: Callable[[], Run]) -> Run:
-        """Do ``work`` with the garbage collector where it does not disturb."""
-        with _no_collection():
+    def _collected(self, scope: Scope, work: Callable[[], Run]) -> Run:
+        """Do ``work`` with the garbage collector where it does not disturb, and tidy up after much of it."""
+        with no_collection():
             run = work()
         if run.result is not None and run.result.written > _MANY:
-            gc.freeze()  # no later collection need walk what this run made: it lives until the next one like it
+            keep()
+        if scope.full and len(self._store.manifest) > _MANY:
+            give_back()
         return run
 
     def _run(
@@ -355,19 +357,6 @@ class Pipeline:
         self._places.remember(adopted, self.settings)
         watched = self._places.watched(self.settings, self._facts.watched(self.settings))
         return Run(self.snapshot, plan, result, rejected, failed, outstanding, watched)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the cyclic collector away: a run makes hundreds of thousands of values that live on and no cycles, and each
-    time the collector walked them all it would stop the event loop as well (law 10: 100 ms with 10,000 nodes)."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _has_error(findings: tuple[Finding, ...]) -> bool:
