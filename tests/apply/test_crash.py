@@ -52,10 +52,13 @@ def watch(world: World, states: tuple[Outputs, ...], ready: int, end: int) -> No
             if name.startswith("pxelinux.cfg/"):
                 kernel = content.rpartition(b" ")[2].decode()
                 assert len(Path(world.path(kernel)).read_bytes()) == 5000, kernel
-        listed = Path(world.path("dhcp.conf")).read_bytes().split()[-1]
-        if not Path(world.path(f"pxelinux.cfg/{listed.decode()}")).exists():
-            # only if DHCP stopped announcing it first
-            assert listed not in Path(world.path("dhcp.conf")).read_bytes()
+        with open(world.path("dhcp.conf"), "rb") as file:
+            listed, before = file.read().split()[-1].decode(), os.fstat(file.fileno())
+        if not Path(world.path(f"pxelinux.cfg/{listed}")).exists():
+            # Only if DHCP stopped announcing it first. Not by content: while this process waits for a busy
+            # machine, the former state can have come back as a whole.
+            after = os.stat(world.path("dhcp.conf"))
+            assert (before.st_ino, before.st_ctime_ns) != (after.st_ino, after.st_ctime_ns), listed
 
 
 def _closed(end: int) -> bool:
