@@ -49,6 +49,10 @@ class Rows(Generic[T]):
         """Forget the row of ``key``."""
         self._kept.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget all rows: those of a listing that is rare and long are not worth their memory."""
+        self._kept.clear()
+
     def all(self, sources: Mapping[str, T]) -> Iterable[bytes]:
         """The rows of ``sources`` in their order; call ``prepare`` first."""
         kept = self._kept

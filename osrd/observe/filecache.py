@@ -20,12 +20,13 @@ _CHUNK = 1 << 20
 #: again and keep its stamps, so its hash is not remembered until it has rested (git calls this "racily clean").
 _TICK_NS = 20_000_000
 
-Signature = tuple[int, int, int, int, int]
+Signature = int
 
 
 def signature(status: os.stat_result) -> Signature:
-    """What cannot all stay the same when the content or mode of a file changes."""
-    return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
+    """What cannot stay the same when the content or mode of a file changes: 64 bits of its change time, modification
+    time, size and identity. One number, since five of them would take 10 MiB for 30,000 files."""
+    return hash((status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev))
 
 
 class FileCache:
@@ -63,7 +64,7 @@ class FileCache:
                     and not rehash
                     # signature(status), written out: a call costs a tenth of this loop
                     and entry[0]
-                    == (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+                    == hash((status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev))
                 ):
                     found[path] = entry[1]
                 else:

@@ -114,6 +114,8 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
 
 def test_ctrl_c_is_quiet() -> None:
     code = (
+        # A shell starts background jobs with SIGINT ignored, and so may whatever runs the tests.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import asyncio\nfrom tests.scripted_bus import ScriptedBus\nfrom osrd.cli.main import osrctl\n"
         "from osrd.cli.session import Session\n"
         "class Endless(ScriptedBus):\n"
