@@ -42,7 +42,6 @@ def measure(nodes: int) -> dict[str, Any]:
             place = directory / f"{turn}"
             rounds.append(json.loads(_round(place, nodes)))
             floors.append(_floor(place, directory / "floor"))
-            cluster_conf = (place / "cluster.conf").read_bytes()
             shutil.rmtree(place)
         run: dict[str, Any] = {"nodes": nodes, **min(rounds, key=_cpu_of_first)}
         for key in ("load", "noop", "one_edit"):
@@ -57,6 +56,10 @@ def measure(nodes: int) -> dict[str, Any]:
         edited = traced.phase(trace, "edit")
         run["one_edit"]["files"] = sorted(Path(file).name for file in edited.files)
         run["one_edit"]["files_written"] = len([file for file in edited.files if "/state/" not in file])
+        untouched = directory / "untouched"
+        untouched.mkdir()
+        world.make(untouched, nodes)
+        cluster_conf = (untouched / "cluster.conf").read_bytes()
     listing = bus.measure(cluster_conf)
     run["pipeline_rss_mib"] = run.pop("rss_mib")
     run["rss_mib"] = listing.pop("rss_mib")
@@ -99,6 +102,7 @@ def table(runs: list[dict[str, Any]]) -> Table:
         "ListNodes, wall s": lambda run: run["bus_list"]["wall_s"],
         "GetManagedObjects, wall s": lambda run: run["bus_list"]["managed_objects_wall_s"],
         "longest block, ms": lambda run: run["bus_list"]["max_block_ms"],
+        "longest block after an edit, ms": lambda run: run["bus_list"]["edit_max_block_ms"],
         "memory, MiB": lambda run: run["rss_mib"],
     }
     shown = Table("", *[f"{run['nodes']:,} nodes" for run in runs])
