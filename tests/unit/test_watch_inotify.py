@@ -19,6 +19,7 @@ from osrd.model.errors import FailedError
 from osrd.watch.filesystems import Filesystems
 from osrd.watch.inotify import InotifyWatcher, RawEvent, parse_events
 from osrd.watch.route import Route, find_route
+from tests.conftest import refuse
 from tests.eventually import eventually_async
 
 Wakes = list[frozenset[str]]
@@ -396,7 +397,7 @@ def test_too_many_open_files_is_told_apart_from_too_many_instances() -> None:
 def test_every_instance_taken_for_real() -> None:
     """The limit is per user and counts everybody's: another user id keeps this test from disturbing this one's."""
     if os.geteuid() != 0:
-        pytest.skip("needs to be root")
+        refuse("needs to be root")
     program = """
 import os
 import asyncio
