@@ -8,18 +8,17 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from osrd.cli.exits import Exit
 from osrd.cli.session import Session, json_option, pass_session
 from osrd.cli.shared_root import Where, Work, find_root, read_configuration
 from osrd.model.errors import OsrdError
 
-Command = Callable[..., Exit]
+Command = Callable[..., int]
 
 
 def on_root(command: Command) -> Command:
     """Give a command the argument ROOT and ``-c``, as ``session`` and ``where``."""
 
-    def with_root(session: Session, /, root: str, clusterconf: str, **others: Any) -> Exit:
+    def with_root(session: Session, /, root: str, clusterconf: str, **others: Any) -> int:
         where = find_root(root, read_configuration(session.configuration), clusterconf)
         return command(session=session, where=where, **others)
 

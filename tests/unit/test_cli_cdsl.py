@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,19 @@ def test_both_ways_say_the_same(
     assert world("cdsl", *words).exit_code == 0
     assert world.fake.calls == []
     assert world.asked == [call]
+
+
+def test_the_signatures_are_those_of_the_contract() -> None:
+    """The bus interface is what the daemon serves: a method or option that it lacks would fail there only."""
+    xml = (REPOSITORY / "data/dbus/org.opensharedroot.Osrd1.SharedRoot.xml").read_text()
+    for _, _, (member, signature, *arguments) in CALLS.values():
+        method = re.search(rf'<!-- {member}:(.*?)<method name="{member}">(.*?)</method>', xml, re.S)
+        assert method, member
+        assert "".join(re.findall(r'type="([^"]+)" direction="in"', method[2])) == signature, member
+        options = arguments[-1]
+        assert isinstance(options, dict)
+        for option in options:
+            assert f"`{option}`" in method[1], f"{member} {option}"
 
 
 def test_recovery_is_always_direct(world: World) -> None:
