@@ -125,7 +125,8 @@ class _Command(click.Command):
         with formatter.section("Queries"):
             formatter.write_dl(rows)
         with formatter.section("Keys of the query map (most take NODE, some DEV or DEST too)"):
-            formatter.write_text(" ".join(NAMES))
+            indent = " " * formatter.current_indent
+            formatter.write(click.wrap_text(" ".join(NAMES), formatter.width, indent, indent) + "\n")
 
 
 def _defaults() -> dict[str, str]:
