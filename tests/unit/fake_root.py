@@ -20,6 +20,7 @@ class FakeRoot:
     """``fails`` maps ``method`` or ``method PATH`` to the error it raises. ``calls`` are (method, arguments...)."""
 
     known: Inventory | None = INVENTORY
+    disk: Inventory | None = None
     changed: Changed = field(default_factory=lambda: Changed(("made /var host-dependent",)))
     findings: tuple[Finding, ...] = ()
     kept: tuple[str, ...] = ()
@@ -59,11 +60,11 @@ class FakeRoot:
     def init(self, layout: Layout | None = None, *, maxnodeidnum: int = 0, use_nodeids: bool = True) -> Changed:
         return self._change("init", layout, maxnodeidnum, use_nodeids)
 
-    def make(self, path: str, nodes: Sequence[str] = ()) -> Changed:
-        return self._change("make", path, tuple(nodes))
+    def make(self, path: str, nodes: Sequence[str] = (), *, orig: bool = False) -> Changed:
+        return self._change("make", path, tuple(nodes), *(["orig"] if orig else []))
 
-    def share(self, path: str, winner: str = "") -> Changed:
-        return self._change("share", path, winner)
+    def share(self, path: str, winner: str = "", *, orig: bool = False) -> Changed:
+        return self._change("share", path, winner, *(["orig"] if orig else []))
 
     def remove(self, path: str, removal: Removal = Removal()) -> Changed:  # noqa: B008 - immutable
         return self._change("remove", path, removal)
@@ -82,6 +83,9 @@ class FakeRoot:
 
     def rebuild(self) -> Changed:
         return self._change("rebuild")
+
+    def rebuilt(self) -> Inventory:
+        return self.disk or self.inventory
 
     def convert(self) -> Changed:
         return self._change("convert")
@@ -106,6 +110,12 @@ class FakeRoot:
 
     def delete_node(self, node: str) -> Changed:
         return self._change("delete_node", node)
+
+    def register(self, mountpoint: str) -> Changed:
+        return self._change("register", mountpoint)
+
+    def dismantle(self, *, discard: bool = False) -> Changed:
+        return self._change("dismantle", discard)
 
     def _change(self, method: str, *arguments: object) -> Changed:
         self.calls.append((method, *arguments))

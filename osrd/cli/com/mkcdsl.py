@@ -38,7 +38,8 @@ def main() -> None:
 def make_cdsls(words: list[str], environment: Environment) -> int:
     """Make them in order. The first that fails ends the run, those before it stay."""
     parser = _parser()
-    options, rest = parser.read(words)
+    options, found = parser.read(words)
+    rest: list[object] = [*found]
     if not rest:
         return 0  # silently, like the original
     if isinstance(rest[0], str):

@@ -115,7 +115,7 @@ def complain(text: str) -> None:
 
 
 def tell(options: optparse.Values, changed: Changed) -> None:
-    """What was done, when asked for, and what would be done, always. Where something is kept is always worth a line."""
+    """What was done, when asked for, and what would be done, always. Backups are always worth a line."""
     if options.verbose or options.noexecute:
         say(changed.lines or ["nothing to do"])
     elif changed.backups and not options.quiet:
@@ -134,13 +134,11 @@ def report(program: str, words: Sequence[str], error: OsrdError) -> None:
     complain(str(error))
 
 
-def run(program: str, main: Main, failed: int = FAILED) -> int:
+def run(program: str, main: Main, failed: int = FAILED, environment: Environment | None = None) -> int:
     """The border: run ``main`` on the command line; whatever goes wrong is two lines and an exit status."""
-    from osrd.cli.session import open_root
-
     words = sys.argv[1:]
     try:
-        return main(words, Environment(open_root))
+        return main(words, environment or _real())
     except OsrdError as error:
         report(program, words, error)
         return failed
@@ -150,3 +148,9 @@ def run(program: str, main: Main, failed: int = FAILED) -> int:
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _real() -> Environment:
+    from osrd.cli.session import open_root
+
+    return Environment(open_root)
