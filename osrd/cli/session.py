@@ -52,9 +52,9 @@ async def connect_to_bus(address: str | None) -> Bus:
 
 def open_root(path: str, members: Members, work: Work) -> AbstractRoot:
     """The shared root at ``path``, for work without the daemon. Raises OsrdError when it cannot be opened."""
-    from osrd.engine.sharedroot import SharedRoot
+    from osrd.engine.localroot import LocalRoot
 
-    return SharedRoot(path, members, progress=work.progress, cancelled=work.cancelled, simulate=work.simulate)
+    return LocalRoot(path, members, progress=work.progress, cancelled=work.cancelled, simulate=work.simulate)
 
 
 def run_shell(path: str, node: str, command: Sequence[str]) -> int:
