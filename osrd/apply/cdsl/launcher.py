@@ -40,7 +40,6 @@ def confine(root: int) -> None:
         for name, text in (("setgroups", "deny"), ("uid_map", own), ("gid_map", group)):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(text)
-    syscalls.mount_setattr(syscalls.AT_FDCWD, "/", propagation=syscalls.MS_PRIVATE, recursive=True)
     top = syscalls.new_mount("tmpfs", syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID, mode="0755")
     clone = syscalls.open_tree(syscalls.AT_FDCWD, ".")
     _restrict(clone)
@@ -57,6 +56,7 @@ def confine(root: int) -> None:
             binds[name] = syscalls.open_tree(syscalls.AT_FDCWD, f"/{name}")
             attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID
             syscalls.mount_setattr(binds[name], set_=attributes)
+    _make_private()
     syscalls.move_mount(top, syscalls.AT_FDCWD, "/")
     os.fchdir(top)
     for name, text in links.items():
@@ -69,6 +69,21 @@ def confine(root: int) -> None:
     os.chdir("/")
     os.close(top)
     os.close(root)
+
+
+def _make_private() -> None:
+    """Nothing that is mounted from here on is seen by anybody else. Raises OSError."""
+    try:
+        syscalls.mount_setattr(syscalls.AT_FDCWD, "/", propagation=syscalls.MS_PRIVATE, recursive=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # In a chroot that is no mount of its own. Entering the own namespace anew leads to its real root, from where
+        # the mount that holds the chroot can be reached; the programs of the chroot are open already.
+        own = os.pidfd_open(os.getpid())
+        syscalls.setns(own, syscalls.CLONE_NEWNS)
+        os.close(own)
+        syscalls.mount_setattr(syscalls.AT_FDCWD, "/", propagation=syscalls.MS_PRIVATE, recursive=True)
 
 
 def _restrict(clone: int) -> None:

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from osrd.cli.com.infrastructure import add_names
-from osrd.cli.com.program import Environment, Parser, run, say, tell
+from osrd.cli.com.program import Environment, Parser, complain, run, say, tell
 from osrd.cli.com.repository import Repositories, Repository
 from osrd.model.cdsl import Cdsl, Layout
-from osrd.model.errors import NotFoundError
+from osrd.model.errors import InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding, Severity
 
 PROGRAM = "com-cdslinvchk"
@@ -63,6 +63,7 @@ def _parser() -> Parser:
 
 def _check(options: optparse.Values, repositories: Repositories, repository: Repository) -> int:
     root = repository.root
+    _ = root.inventory  # without one there is nothing to compare, which is an error
     wanted = _wanted(options, repositories, repository)
     found = [each for each in root.check() if each.severity is not Severity.INFO and wanted(each.value)]
     if not options.quiet:
@@ -114,7 +115,11 @@ def _wanted(options: optparse.Values, repositories: Repositories, repository: Re
 def rebuild(options: optparse.Values, repository: Repository) -> int:
     """Compare the inventory with one that is made from the disk alone, and with -U write that one."""
     root = repository.root
-    before = root.inventory.cdsls
+    before: Sequence[Cdsl] = ()
+    try:
+        before = root.inventory.cdsls
+    except (NotFoundError, InvalidConfigError) as error:
+        complain(str(error))  # it is what this can mend
     after = root.rebuilt().cdsls
     lines = list(_changes(before, after))
     if not options.quiet:

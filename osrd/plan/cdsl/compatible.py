@@ -78,10 +78,10 @@ def _directories(inventory: Inventory, sight: Sight, names: Names) -> list[str]:
     """The trees; or the directory that holds both and nothing else."""
     trees = [inventory.layout.tree, inventory.layout.shared]
     above = {parent_path(tree) for tree in trees}
-    if len(above) == 1 and (parent := next(iter(above))) and sight(parent):
-        if {join(parent, name) for name in names(parent)} <= set(trees):
-            return [parent]
-    return trees
+    parent = above.pop()
+    if above or not parent or not sight(parent) or {join(parent, name) for name in names(parent)} - set(trees):
+        return trees
+    return [parent]
 
 
 def _holds_data(at: str, sight: Sight, names: Names) -> bool:
