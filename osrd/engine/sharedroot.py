@@ -6,7 +6,7 @@ inventory, look, plan, run the transaction. Hosts that share the file system are
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,23 +15,27 @@ from types import TracebackType
 from osrd.apply.cdsl.lock import locked
 from osrd.apply.cdsl.transaction import Transactions
 from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, Changed, Inventory, Layout, Members, Removal
-from osrd.model.errors import ConflictError, NotFoundError
+from osrd.model.errors import NotFoundError
+from osrd.model.finding import Finding
 from osrd.model.transaction import Transaction
 from osrd.observe.copies import differing
 from osrd.observe.inside import Inside
 from osrd.parse.inventory import parse_inventory
-from osrd.plan.cdsl import membership, paths
-from osrd.plan.cdsl import remove as removing
-from osrd.plan.cdsl import share as sharing
 from osrd.plan.cdsl.infrastructure import infrastructure
 from osrd.plan.cdsl.make import make
 from osrd.plan.cdsl.nodes import identities
+from osrd.plan.cdsl.paths import rebased, resolve
+from osrd.plan.cdsl.remove import remove
+from osrd.plan.cdsl.share import choose, copies, share
+from osrd.plan.cdsl.sight import Look, Sight
 
 Progress = Callable[[float, str], None]
 Plan = Callable[[Inventory], Transaction | None]
 
 #: Bytes of the longest inventory that is read.
 _INVENTORY_LIMIT = 64 << 20
+#: Where the second generation's inventory gets to when /var is host-dependent, and when /var/lib is shared again.
+_OLD_TREES = ("cluster/shared", "cluster/cdsl/1", "cluster/cdsl/default")
 
 
 def _silent(fraction: float, message: str) -> None:
@@ -96,7 +100,7 @@ class SharedRoot:
     @property
     def nodes(self) -> tuple[str, ...]:
         """The directory names of the nodes, as a new CDSL would get them."""
-        return identities(self.inventory, self._members, required=False)
+        return identities(self.inventory, self._members)
 
     def public(self, path: str) -> str:
         """The public path, relative to the root, that a user means by ``path`` (spec/cdsl.md 2.2)."""
@@ -106,10 +110,7 @@ class SharedRoot:
         """The trees, the link and the inventory. What is there already stays as it is, and its word counts."""
         fresh = Inventory(layout or Layout(), maxnodeidnum=maxnodeidnum, use_nodeids=use_nodeids)
 
-        def plan(inventory: Inventory) -> Transaction | None:
-            return infrastructure(inventory, identities(inventory, self._members, required=False), self._look)
-
-        return self._change(plan, fresh)
+        return self._change(lambda inventory: infrastructure(inventory, *self._nodes_look_when(inventory)), fresh)
 
     def make(self, path: str, nodes: Sequence[str] = ()) -> Changed:
         """Make ``path`` host-dependent, for ``nodes`` only when any are given."""
@@ -126,9 +127,9 @@ class SharedRoot:
 
         def plan(inventory: Inventory) -> Transaction:
             src = self._public(inventory, path)
-            copies = sharing.copies(inventory, src, self._look)
-            best, differ = self._settled(src, copies, self._named(inventory, winner))
-            return sharing.share(inventory, src, best, differ, self._look, self._when())
+            named = self._named(inventory, winner)
+            best, differ = self._compared(inventory, src, named)
+            return share(inventory, src, named if differ else best, differ, self._look, self._when())
 
         return self._change(plan)
 
@@ -139,14 +140,10 @@ class SharedRoot:
         def plan(inventory: Inventory) -> Transaction:
             src = self._public(inventory, path)
             wanted = replace(removal, winner=self._named(inventory, removal.winner))
-            differ: list[str] = []
-            if not removal.discard:
-                for copies in removing.copies(inventory, src, self._look):
-                    best, others = self._settled(copies.src, copies.places, wanted.winner)
-                    differ += [copies.places[node] for node in others]
-                    if copies.src == src:
-                        wanted = replace(wanted, winner=best)
-            return removing.remove(inventory, src, wanted, differ, self._look, self._when())
+            best, differ = ("", ()) if removal.discard else self._compared(inventory, src, wanted.winner)
+            return remove(
+                inventory, src, wanted, best, differ, self._look, self._when(), names=self._inside.names
+            )
 
         return self._change(plan)
 
@@ -161,34 +158,12 @@ class SharedRoot:
         with locked(self._inside, self._wait):
             return self._transactions.recover()
 
+    def check(self) -> tuple[Finding, ...]:
+        """What is wrong on the disk and in the mount table, each with its repair; writes nothing."""
+        return ()
+
     def follow(self) -> Changed:
-        """A tree, and an entry in every CDSL, for nodes that are new in cluster.conf."""
-        return self._change(
-            lambda inventory: membership.add_nodes(
-                inventory, identities(inventory, self._members, required=False), self._look
-            )
-        )
-
-    def adopt(self, tree: str, node: str) -> Changed:
-        """The tree of a node that is gone becomes the tree of ``node``."""
-        return self._change(
-            lambda inventory: membership.adopt(
-                inventory,
-                tree,
-                self._named(inventory, node),
-                identities(inventory, self._members),
-                self._look,
-                self._when(),
-            )
-        )
-
-    def archive(self, node: str) -> Changed:
-        """The tree of a node that is gone becomes a backup."""
-        return self._change(
-            lambda inventory: membership.archive(
-                inventory, node, identities(inventory, self._members, required=False), self._look, self._when()
-            )
-        )
+        return self._change(lambda inventory: infrastructure(inventory, *self._nodes_look_when(inventory)))
 
     def _change(self, plan: Plan, default: Inventory | None = None) -> Changed:
         """Lock, recover, plan and run. ``default`` is the inventory of a root that has none."""
@@ -198,42 +173,42 @@ class SharedRoot:
             transaction = plan(inventory)
             if transaction is None:
                 return recovered
-            rebase = partial(paths.rebased, inventory)
-            done = self._transactions.run(transaction, rebase)
+            done = self._transactions.run(transaction, partial(rebased, inventory))
             return Changed((*recovered.lines, *done.lines), done.backups)
 
+    def _nodes_look_when(self, inventory: Inventory) -> tuple[Sequence[str], Look, str]:
+        return identities(inventory, self._members), self._look, self._when()
+
     def _load(self) -> Inventory | None:
-        """The inventory, in the place of its generation; None when there is none."""
-        for file in (INVENTORY, OLD_INVENTORY):
-            if file == OLD_INVENTORY and self._behind_a_link(file):
-                file = self._old_inventory()
-            if self._look(file) is not None:
+        """The inventory, in the place of its generation; None when there is none. That of the first two lies in a
+        directory that may be host-dependent or shared by now."""
+        places = [INVENTORY, OLD_INVENTORY, *(f"{tree}/{OLD_INVENTORY}" for tree in _OLD_TREES)]
+        sight = Sight(self._look)
+        for file in places:
+            if sight(file) is not None:
                 return parse_inventory(self._inside.read(file, _INVENTORY_LIMIT), file)
         return None
 
     def _public(self, inventory: Inventory, path: str) -> str:
-        nodes = identities(inventory, self._members, required=False)
+        nodes = identities(inventory, self._members)
         node = self._bound() or next(iter(nodes), inventory.layout.default)
-        return paths.resolve(inventory, path, node, self._look)
+        return resolve(inventory, path, node, self._look)
 
     def _named(self, inventory: Inventory, node: str) -> str:
         """The tree's name of a node that a user names."""
         if node in ("", inventory.layout.default):
             return node
-        return identities(inventory, self._members, (node,))[0]
+        return identities(inventory, self._members, (node,))[0]  # one for one
 
-    def _settled(self, src: str, copies: Mapping[str, str], winner: str) -> tuple[str, tuple[str, ...]]:
-        """Whose copy becomes everybody's, and which nodes' are not like it. Raises ConflictError when nobody was named
-        and it matters, NotFoundError when the one that was named has no copy."""
-        if winner and winner not in copies:
-            raise NotFoundError(f"/{src} does not exist on node {winner}", f"these have it: {', '.join(copies)}")
-        best = winner or self._bound() or next(iter(copies), "")
-        if best not in copies:
-            best = next(iter(copies), "")
-        differ = differing(self._inside, copies, best) if best else ()
-        if differ and not winner:
-            raise sharing.differing_error(src, best, differ)
-        return best, differ
+    def _compared(self, inventory: Inventory, src: str, winner: str) -> tuple[str, tuple[str, ...]]:
+        """Whose copy of ``src`` the others are compared with, and which nodes' are not like it. What is wrong with
+        ``src`` itself is for the planner to say."""
+        sight = Sight(self._look)
+        there = {node: place for node, place in copies(inventory, src).items() if sight(place) is not None}
+        if not there:
+            return winner, ()
+        best = choose(src, there, winner, sight, self._bound())
+        return best, differing(self._inside, there, best)
 
     def _when(self) -> str:
         return f"{self._clock():.2f}"

@@ -30,7 +30,9 @@ def _walk(root: Path, public: str, skip: set[str], cdsls: set[str]) -> Iterator[
         if path in skip:
             continue
         place = root / path
-        status = place.stat() if path in cdsls else place.lstat()
+        if path in cdsls:
+            place = place.parent / os.readlink(place)
+        status = place.lstat()
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISLNK(status.st_mode):
             yield path, ("link", _end(place))
