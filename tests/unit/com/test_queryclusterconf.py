@@ -299,6 +299,7 @@ def test_the_port_of_a_node_for_ocfs2(tmp_path: Path) -> None:
 def test_properties() -> None:
     lines = "BONDING_OPTS=mode=1 miimon=100\nMTU=9000\nPEERDNS=no\nNM_CONTROLLED=no"
     assert ask("-p", "query_xml", '//eth[@name="bond0"]').stdout == lines
+    assert ask("-p", "query_value", '//eth[@name="bond0"]').stdout == lines
     assert ask("-p", "query_xml", '//eth[@name="eth0"]').exit_code == 1
     assert ask("-p", "ifconfig", "00:16:3e:00:02:00").stdout == "eth0 dhcp "
 

@@ -232,8 +232,8 @@ def test_a_query_map(query_map: str, words: list[str], answer: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["name_of"], "the query needs 1 arguments, not 0"),
-        (["device", "1"], "the query needs 2 arguments, not 1"),
+        (["name_of"], "the query has %(param0)s, but no argument for it"),
+        (["device", "1"], "the query has %(param1)s, but no argument for it"),
         (["lost"], "lost: there is no key 'nothing'"),
         (["round"], "round: its references never end"),
     ],
