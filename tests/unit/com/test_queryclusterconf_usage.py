@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from osrd.cli.com import queryclusterconf as command
+from osrd.cli.com import queryinput
 from osrd.model.errors import InvalidArgsError
 from osrd.plan.queries.questions import Question, from_text, from_words
 from tests.unit.com.asking import FIXTURES, ask, isolate, plain
@@ -19,7 +20,7 @@ FULL = FIXTURES / "full.conf"
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr(command, "CLUSTERCONF", str(tmp_path / "cluster.conf"))
-    monkeypatch.setattr(command, "QUERYMAP", str(tmp_path / "querymap.cfg"))
+    monkeypatch.setattr(queryinput, "QUERYMAP", str(tmp_path / "querymap.cfg"))
 
 
 @pytest.mark.parametrize(
