@@ -294,6 +294,8 @@ class Pipeline:
             paths = questionable(view.desired, manifest, self._agreed)
             paths |= {path for path in known if path in view.desired.outputs or path in manifest}
         found = self._cache.find(paths)
+        if scope.full:
+            self._store.share(view.desired.outputs, found, self._good_nodes(view))
         return paths, difference(view.desired, manifest, found, self._store.owed, self._retained())
 
     def _retained(self) -> frozenset[str]:
