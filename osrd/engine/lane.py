@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: Of what a job did, the lines that its result carries; all of them are in the journal.
 _LINES = 1000
+#: Seconds until a look that failed is tried again, at first; then ever more rarely, up to once a minute.
+_RETRY = 1.0
 #: A look that takes longer than this and works becomes a job, so that somebody sees it and can end it.
 _VISIBLE = 0.5
 
@@ -321,7 +323,7 @@ class Lane:
         if self._retry is not None:
             self._retry.cancel()
         self._retries += 1
-        delay = min(60.0, 2.0 ** min(self._retries, 6))
+        delay = min(60.0, _RETRY * 2.0 ** min(self._retries, 6))
         self._retry = self._loop.call_later(delay, self.look, Depth.EVERYTHING)
 
     def _show(self) -> None:

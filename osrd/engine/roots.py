@@ -278,8 +278,8 @@ def _check_names(request: RootRequest) -> None:
 
 def _parts(layout: Layout) -> list[str]:
     """Every component of the names that a layout is made of; the prefix only counts with something after it."""
-    paths = (layout.tree, layout.shared, layout.link, layout.default, f"{layout.prefix}1")
-    return [part for path in paths for part in path.split("/")]
+    paths = (layout.tree, layout.shared, layout.link)
+    return [layout.default, f"{layout.prefix}1", *(part for path in paths for part in path.split("/"))]
 
 
 def _target(request: RootRequest) -> str:
