@@ -213,8 +213,7 @@ class Lane:
             result = await self._alive(future)
         except OsrdError as error:
             if not self._cancel.is_set():
-                fix = error.fix or "osrd tries again"
-                self._trouble = (Finding("root-failed", Severity.ERROR, f"[root {self.name}] {error.message}", fix),)
+                self._trouble = (_trouble(self.name, error),)
                 self._schedule_retry()
             return None
         self._trouble = ()
@@ -330,7 +329,7 @@ class Lane:
         looked, order = self._looked, self._order
         state = looked.state
         trouble = self._trouble
-        if trouble:
+        if any(finding.severity is Severity.ERROR for finding in trouble):
             state = RootState.FAILED
         if self._is_stuck:
             state = RootState.STUCK
@@ -357,6 +356,13 @@ def _seen(future: "asyncio.Future[object]") -> None:
     """An answer that came after all who asked had given up is no forgotten error."""
     if not future.cancelled():
         future.exception()
+
+
+def _trouble(name: str, error: OsrdError) -> Finding:
+    message, fix = f"[root {name}] {error.message}", error.fix or "osrd tries again"
+    if isinstance(error, BusyError):  # another host works there: nothing is wrong
+        return Finding("root-busy", Severity.INFO, message, fix)
+    return Finding("root-failed", Severity.ERROR, message, fix)
 
 
 def _stuck_finding(name: str, path: str, patience: float) -> Finding:

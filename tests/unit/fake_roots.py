@@ -144,7 +144,9 @@ class Disks:
         self.at = {f"/srv/{name}": disk for name, disk in disks.items()}
         self.opened: list[FakeRoot] = []
 
-    def __call__(self, path: str, members: Members, *, progress: Progress, cancelled: Cancelled) -> FakeRoot:
+    def __call__(
+        self, path: str, members: Members, *, progress: Progress, cancelled: Cancelled, wait: float
+    ) -> FakeRoot:
         if path not in self.at:
             raise NotFoundError(f"{path}: not there")
         self.opened.append(FakeRoot(self.at[path], members, progress, cancelled))

@@ -10,7 +10,7 @@ import pytest
 
 from osrd.engine import api, lane
 from osrd.engine.jobs import JobBook
-from osrd.engine.roots import Roots
+from osrd.engine.roots import Roots, orders_of
 from osrd.model.cdsl import Layout, Removal
 from osrd.model.cluster import Cluster
 from osrd.model.errors import BusyError, FailedError, InvalidArgsError, NotFoundError, OsrdError, UnsupportedError
@@ -53,6 +53,9 @@ class World:
         loop = asyncio.get_running_loop()
         self.book = JobBook(loop, self.told.append)
         self.roots = Roots(self.disks, self.mounter, self.book, self._show, loop, patience=PATIENCE)
+
+    def follow(self, nodes: Cluster | None, conf: Settings) -> None:
+        self.roots.follow(orders_of(nodes, conf))
 
     def _show(self, views: Mapping[str, SharedRootView]) -> None:
         self.views = views
@@ -100,14 +103,14 @@ def test_new_nodes_get_their_trees_and_removed_ones_keep_them() -> None:
     disk = Disk(trees={"1"})
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1, 2), settings("web"))
+        world.follow(cluster(1, 2), settings("web"))
         view = await world.state("web", RootState.READY)
         assert disk.trees == {"1", "2"}
         assert (view.nodes, view.source, view.fstype) == (2, "10.0.0.254:/srv/web", "nfs")
         assert (view.link, view.link_node, view.link_mounted) == ("cdsl.local", "1", True)
-        world.roots.follow(cluster(1, 2, 3), settings("web"))
+        world.follow(cluster(1, 2, 3), settings("web"))
         await eventually_async(lambda: "3" in disk.trees, "the third tree")
-        world.roots.follow(cluster(2), settings("web"))
+        world.follow(cluster(2), settings("web"))
         await eventually_async(lambda: world.views["web"].nodes == 1, "the new count")
         assert disk.trees == {"1", "2", "3"}
 
@@ -118,11 +121,11 @@ def test_an_edit_that_is_no_roots_business_wakes_none() -> None:
     disk = Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await world.state("web", RootState.READY)
         await world.idle()
         before = len(disk.calls)
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await world.idle()
         assert len(disk.calls) == before
 
@@ -131,7 +134,7 @@ def test_an_edit_that_is_no_roots_business_wakes_none() -> None:
 
 def test_a_root_without_inventory_is_left_alone() -> None:
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web", "gone"))
+        world.follow(cluster(1), settings("web", "gone"))
         view = await world.state("web", RootState.PLAIN)
         assert view.findings == ()
         assert world.mounter.bound == {}
@@ -144,7 +147,7 @@ def test_without_a_usable_cluster_conf_nobody_is_orphaned() -> None:
     disk = Disk(trees={"1"})
 
     async def story(world: World) -> None:
-        world.roots.follow(None, settings("web"))
+        world.follow(None, settings("web"))
         view = await world.state("web", RootState.READY)
         assert "follow" not in disk.calls
         assert not view.link_mounted
@@ -157,7 +160,7 @@ def test_one_hangs_the_other_goes_on() -> None:
     hung.gate.clear()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("nfs", "web"))
+        world.follow(cluster(1), settings("nfs", "web"))
         view = await world.state("nfs", RootState.STUCK)
         assert [finding.code for finding in view.findings] == ["root-stuck"]
         await world.state("web", RootState.READY)
@@ -177,7 +180,7 @@ def test_a_hung_root_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) 
     hung.gate.clear()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await eventually_async(hung.entered.is_set, "the hang")
         await world.roots.stop()
         hung.gate.set()
@@ -190,12 +193,30 @@ def test_trouble_is_a_finding_and_tried_again(monkeypatch: pytest.MonkeyPatch) -
     disk = Disk(failure=FailedError("Input/output error"))
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         view = await world.state("web", RootState.FAILED)
         assert [finding.code for finding in view.findings] == ["root-failed"]
         assert "[root web] Input/output error" in view.findings[0].message
         disk.failure = None
         assert (await world.state("web", RootState.READY)).findings == ()
+
+    played(story, web=disk)
+
+
+def test_another_hosts_work_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "_RETRY", 0.01)
+    disk = Disk(failure=BusyError("host2 makes /var host-dependent"))
+
+    async def story(world: World) -> None:
+        world.follow(cluster(1), settings("web"))
+        await eventually_async(lambda: world.views["web"].findings, "the finding")
+        assert world.views["web"].state is RootState.UNKNOWN
+        assert [(finding.code, finding.severity) for finding in world.views["web"].findings] == [
+            ("root-busy", Severity.INFO)
+        ]
+        disk.failure = None
+        assert (await world.state("web", RootState.READY)).findings == ()
+        assert disk.calls.count("recover") > 1, "until it could be looked"
 
     played(story, web=disk)
 
@@ -210,7 +231,7 @@ def test_a_bug_in_one_look_is_told_and_not_fatal(monkeypatch: pytest.MonkeyPatch
             raise ZeroDivisionError
 
         world.mounter.on_keep = explode
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         view = await world.state("web", RootState.FAILED)
         assert "internal error: ZeroDivisionError" in view.findings[0].message
         await world.state("web", RootState.READY)
@@ -220,7 +241,7 @@ def test_a_bug_in_one_look_is_told_and_not_fatal(monkeypatch: pytest.MonkeyPatch
 
 def test_findings_say_in_which_root() -> None:
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         (found,) = (await world.state("web", RootState.READY)).findings
         assert found.place is not None
         assert found.place.file == "/srv/web/.cdsl_inventory.xml"
@@ -249,7 +270,7 @@ def test_requests_are_jobs(request_: api.RootRequest, kind: JobKind, call: str, 
     disk = Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1, 2), settings("web"))
+        world.follow(cluster(1, 2), settings("web"))
         await world.state("web", RootState.READY)
         job = world.roots.submit(request_, 1000)
         assert (job.kind, job.target, job.owner, job.state) == (kind, target, 1000, JobState.QUEUED)
@@ -263,7 +284,7 @@ def test_requests_are_jobs(request_: api.RootRequest, kind: JobKind, call: str, 
 
 def test_progress_is_told_at_most_four_times_a_second() -> None:
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         job = world.roots.submit(api.MakeHostDependent("web", "/var"), 0)
         ended = await world.end(job)
         assert ended.result["lines"] == ("/var is host-dependent",)
@@ -279,7 +300,7 @@ def test_a_running_job_is_cancelled_and_rolls_back() -> None:
     disk.steps.clear()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         running = world.roots.submit(api.MakeHostDependent("web", "/var"), 0)
         waiting = world.roots.submit(api.MakeHostDependent("web", "/opt"), 0)
         await world.called("web", "make /var")
@@ -303,7 +324,7 @@ def test_stop_cancels_what_runs_and_what_waits() -> None:
     disk.steps.clear()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         running = world.roots.submit(api.MakeHostDependent("web", "/var"), 0)
         waiting = world.roots.submit(api.MakeHostDependent("web", "/opt"), 0)
         await world.called("web", "make /var")
@@ -324,7 +345,7 @@ def test_failures_have_their_names() -> None:
     disk = Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await world.state("web", RootState.READY)
         disk.failure = BusyError("another host changes it")
         ended = await world.end(world.roots.submit(api.UndoCdsl("web"), 0))
@@ -337,7 +358,7 @@ def test_failures_have_their_names() -> None:
 def test_what_is_refused_at_once() -> None:
     async def story(world: World) -> None:
         conf = settings("web")
-        world.roots.follow(cluster(1), replace(conf, roots=(*conf.roots, RootSettings("far", "x:/y"))))
+        world.follow(cluster(1), replace(conf, roots=(*conf.roots, RootSettings("far", "x:/y"))))
         for request, kind in (
             (api.UndoCdsl("none"), NotFoundError),
             (api.UndoCdsl("far"), UnsupportedError),
@@ -362,7 +383,7 @@ def test_the_mount_is_made_again_when_it_vanishes() -> None:
     disk = Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(2, 10), settings("web"))
+        world.follow(cluster(2, 10), settings("web"))
         await world.state("web", RootState.READY)
         assert world.mounter.bound["/srv/web"] == "2", "the lowest, not the first as text"
         await world.idle()
@@ -380,7 +401,7 @@ def test_the_mount_is_made_again_when_it_vanishes() -> None:
 def test_which_tree_is_mounted() -> None:
     async def story(world: World) -> None:
         nodes = cluster(1, 2, 3)
-        world.roots.follow(nodes, settings("web", web="node2"))
+        world.follow(nodes, settings("web", web="node2"))
         await eventually_async(lambda: world.mounter.bound.get("/srv/web") == "2", "that of the configuration")
         ended = await world.end(world.roots.submit(api.BindLink("web", "3"), 0))
         assert ended.state is JobState.DONE
@@ -388,7 +409,7 @@ def test_which_tree_is_mounted() -> None:
         assert world.mounter.bound["/srv/web"] == "3", "until osrd.conf is read again"
         world.roots.forget_overrides()
         await eventually_async(lambda: world.mounter.bound["/srv/web"] == "2", "the configuration again")
-        world.roots.follow(nodes, settings("web", web=NO_LINK))
+        world.follow(nodes, settings("web", web=NO_LINK))
         await eventually_async(lambda: not world.mounter.bound["/srv/web"], "none")
         await eventually_async(lambda: world.views["web"].link_node == "", "is shown")
         assert not world.views["web"].link_mounted
@@ -399,7 +420,7 @@ def test_which_tree_is_mounted() -> None:
 def test_a_mount_that_cannot_be_made_is_a_finding_and_an_answer() -> None:
     async def story(world: World) -> None:
         world.mounter.failure = FailedError("this process may not mount", "run osrd as root")
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         view = await world.state("web", RootState.READY)
         assert (view.link_node, view.link_mounted) == ("1", False)
         assert [(finding.code, finding.severity) for finding in view.findings] == [("root-link", Severity.WARNING)]
@@ -411,10 +432,10 @@ def test_a_mount_that_cannot_be_made_is_a_finding_and_an_answer() -> None:
 
 def test_a_root_that_leaves_the_configuration_leaves_no_mount() -> None:
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web", "other", other="1"))
+        world.follow(cluster(1), settings("web", "other", other="1"))
         await world.state("web", RootState.READY)
         await world.state("other", RootState.READY)
-        world.roots.follow(cluster(1), settings("other", other="1"))
+        world.follow(cluster(1), settings("other", other="1"))
         assert set(world.views) == {"other"}
         await eventually_async(lambda: "/srv/web" not in world.mounter.bound, "the mount is gone")
         assert world.mounter.bound == {"/srv/other": "1"}
@@ -426,11 +447,11 @@ def test_two_sections_about_one_directory_have_one_mount() -> None:
     async def story(world: World) -> None:
         first, second = settings("web", "other", web="2", other="1").roots
         both = Settings(roots=(first, replace(second, path="/srv/web")))
-        world.roots.follow(cluster(1, 2), both)
+        world.follow(cluster(1, 2), both)
         await world.state("web", RootState.READY)
         await world.state("other", RootState.READY)
         assert world.mounter.bound == {"/srv/web": "2"}
-        world.roots.follow(cluster(1, 2), Settings(roots=(first,)))
+        world.follow(cluster(1, 2), Settings(roots=(first,)))
         await eventually_async(lambda: not world.roots._leaving, "the other section has left")
         assert world.mounter.bound == {"/srv/web": "2"}
 
@@ -441,7 +462,7 @@ def test_somebody_elses_change_of_the_inventory_wakes_its_root_alone() -> None:
     one, two = Disk(), Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web", "other"))
+        world.follow(cluster(1), settings("web", "other"))
         await world.state("web", RootState.READY)
         await world.state("other", RootState.READY)
         await world.idle()
@@ -463,7 +484,7 @@ def test_somebody_elses_change_of_the_inventory_wakes_its_root_alone() -> None:
 
 def test_nothing_new_shows_nothing() -> None:
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await world.state("web", RootState.READY)
         await world.idle()
         before = world.shown
@@ -478,7 +499,7 @@ def test_questions_share_the_answer_that_has_not_begun() -> None:
     disk = Disk()
 
     async def story(world: World) -> None:
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         await world.state("web", RootState.READY)
         await world.idle()
         disk.gate.clear()
@@ -514,7 +535,7 @@ def test_a_long_follow_can_be_seen_and_cancelled(monkeypatch: pytest.MonkeyPatch
 
         disk.steps.clear()
         disk.trees = _Copying(copy)
-        world.roots.follow(cluster(1), settings("web"))
+        world.follow(cluster(1), settings("web"))
         added = await eventually_async(
             lambda: next((event.job for event in world.told if isinstance(event, JobAdded)), None), "the job"
         )
