@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from osrd.engine.api import BindLink, RootRequest
 from osrd.engine.jobs import JobBook
+from osrd.engine.journal import MessageId, log_event
 from osrd.engine.rootwork import Control, Looked, Order, RootWork
 from osrd.engine.worker import Worker
 from osrd.model.cdsl import Changed, Layout
@@ -250,10 +251,13 @@ class Lane:
         return replace(self._order, link=self._override) if self._override else self._order
 
     def _told(self, lines: tuple[str, ...], owner: int | None = None) -> None:
-        who = "" if owner is None else f"uid {owner}: "
-        for line in lines:
-            if line:
-                logger.info("%s[root %s] %s", who, self.name, line)
+        """What was done goes to the journal; what a user asked for with who it was."""
+        for line in filter(None, lines):
+            if owner is None:
+                logger.info("[root %s] %s", self.name, line)
+            else:
+                text = f"uid {owner}: [root {self.name}] {line}"
+                log_event(logger, MessageId.ROOT_CHANGED, text, uid=owner, root=self.name)
 
     def _control(self, job: int) -> Control:
         """For the thread: progress is told on the loop."""

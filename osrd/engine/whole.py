@@ -114,6 +114,7 @@ class WholeEngine:
 
     async def stop(self) -> None:
         """The roots first: what they end with is told as long as the jobs are there."""
+        self._reconciler.teller.stopping()
         await self.settled()
         self._worker.close()
         await self._roots.stop()
