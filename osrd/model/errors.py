@@ -45,3 +45,7 @@ class UnsupportedError(OsrdError):
 
 class FailedError(OsrdError):
     """A step failed for a reason outside osrd: full disk, a program's exit status."""
+
+
+class CancelledError(OsrdError):
+    """Whoever asked for the work took the request back; nothing of it was done."""
