@@ -53,7 +53,14 @@ class DropLink:
     at: str
 
 
-Step = CopyTree | MakeDirectory | MakeLink | MakeFile | DropLink
+@dataclass(frozen=True, slots=True)
+class DropTree:
+    """Remove the file or directory, with all that is in it, that a copy brought along."""
+
+    at: str
+
+
+Step = CopyTree | MakeDirectory | MakeLink | MakeFile | DropLink | DropTree
 
 
 class Replaces(StrEnum):

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which names a layout of CDSLs may have: the machinery must not lie inside itself, nor in osrd's own directory.
+
+Each function returns what is wrong as the end of a sentence, "" when nothing is.
+"""
+
+from itertools import permutations
+
+from osrd.model.cdsl import INVENTORY, MOUNT_POINT, WORK, Layout
+
+
+def within(path: str, directory: str) -> bool:
+    """Whether ``path`` is ``directory`` or below it; everything is below "", the root."""
+    return not directory or path == directory or path.startswith(f"{directory}/")
+
+
+def path_mistake(path: str) -> str:
+    """What keeps ``path`` from being a path below the root: it must be relative and made of real components."""
+    if not path:
+        return "is empty"
+    if path.startswith("/"):
+        return "is absolute"
+    if "\0" in path:
+        return "holds a NUL byte"
+    odd = next((part for part in path.split("/") if part in ("", ".", "..")), None)
+    return "" if odd is None else f'has the component "{odd}"' if odd else "has an empty component"
+
+
+def node_mistake(node: str, layout: Layout) -> str:
+    """What keeps ``node`` from being the name of a node's tree."""
+    if "/" in node:
+        return "holds a slash"
+    if mistake := path_mistake(node):
+        return mistake
+    if node == MOUNT_POINT:
+        return "is the name of the mount point"
+    return "is the name of the template" if node == layout.default else ""
+
+
+def layout_mistake(layout: Layout) -> str:
+    """What is wrong with the names of the machinery."""
+    places = {"tree": layout.tree, "shared tree": layout.shared, "link": layout.link}
+    for what, path in places.items():
+        if mistake := path_mistake(path):
+            return f'the {what} "{path}" {mistake}'
+    every = {**places, "directory of osrd": WORK, "inventory": INVENTORY}
+    for (one, inner), (other, outer) in permutations(every.items(), 2):
+        if within(inner, outer):
+            return (
+                f'the {one} "{inner}" is inside the {other} "{outer}"'
+                if inner != outer
+                else (f'the {one} and the {other} are the same path "{inner}"')
+            )
+    if "/" in layout.default or path_mistake(layout.default) or layout.default == MOUNT_POINT:
+        return f'"{layout.default}" cannot be the name of the template'
+    if "/" in layout.prefix or "\0" in layout.prefix:
+        return f'"{layout.prefix}" cannot be a prefix of node names'
+    if not layout.marker or "/" in layout.marker or "\0" in layout.marker:
+        return f'"{layout.marker}" cannot be the marker of nested names'
+    return ""
