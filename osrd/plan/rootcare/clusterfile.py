@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from osrd.model.cdsl import FileKind
 from osrd.model.finding import Severity
-from osrd.model.rootcare import MakeDirectory, Permit, Remark, Repair, Write
+from osrd.model.rootcare import Permit, Remark, Write
 from osrd.plan.rootcare.view import Root, remark
 
 CLUSTER_CONF = "etc/cluster/cluster.conf"
@@ -25,7 +25,6 @@ def same_cluster(root: Root) -> Iterator[Remark]:
     if inside == root.cluster_conf:
         return
     fix = f"cp /{CLUSTER_CONF} {root.path}/{CLUSTER_CONF}"
-    repairs: tuple[Repair, ...] = () if directory else (MakeDirectory("etc/cluster"),)
     # Fence devices have passwords in it.
     write = Write(CLUSTER_CONF, inside, root.cluster_conf, 0o640)
     if inside is None:
@@ -39,7 +38,7 @@ def same_cluster(root: Root) -> Iterator[Remark]:
         return
     else:
         message = "the root's cluster.conf is another one than this host's"
-    yield remark("root-cluster-conf", Severity.WARNING, message, fix, *repairs, write, path=CLUSTER_CONF)
+    yield remark("root-cluster-conf", Severity.WARNING, message, fix, write, path=CLUSTER_CONF)
 
 
 def _version(data: bytes) -> int:

@@ -19,7 +19,7 @@ from osrd.model.rootcare import (
 )
 from osrd.plan.rootcare.lines import commented
 from osrd.plan.rootcare.services import keep_network_manager
-from osrd.plan.rootcare.view import Root
+from osrd.plan.rootcare.view import Root, upwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ def prepare(
         if code == "root-networkmanager" and keep_networkmanager:
             repairs = keep_network_manager(root) or repairs
         for repair in repairs:
+            for missing in _missing_directories(root, repair):
+                _add(changes, code, missing)
             _add(changes, code, repair)
     finished = [Change(change.codes, _as_write(change.repair)) for change in changes.values()]
     cdsls = sorted((change for change in finished if _is_cdsl(change.repair)), key=_depth)
@@ -59,6 +61,14 @@ def prepare(
         key=lambda change: not isinstance(change.repair, MakeDirectory),
     )
     return Preparation(tuple(edits), tuple(cdsls), contents)
+
+
+def _missing_directories(root: Root, repair: Repair) -> list[MakeDirectory]:
+    """Those above a new file, the topmost first."""
+    if not isinstance(repair, Write) or repair.was is not None or _comes_last(root, repair):
+        return []
+    above = list(upwards(repair.path))[1:]
+    return [MakeDirectory(path, node=repair.node) for path in reversed(above) if not root.has(path)]
 
 
 def _add(changes: dict[object, Change], code: str, repair: Repair) -> None:

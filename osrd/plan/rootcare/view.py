@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from osrd.model.cdsl import Cdsl, CdslType, Inventory, MarkerStyle, Members, Seen
+from osrd.model.cdsl import Cdsl, CdslType, Inventory, Members, Seen
 from osrd.model.errors import ConflictError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.rootcare import Family, Remark, Repair
+from osrd.plan.cdsl.nodes import identities
+from osrd.plan.cdsl.paths import locate
 
 
 class Reader(Protocol):
@@ -91,12 +93,7 @@ class Root:
 
     def physical(self, path: str, node: str) -> str:
         """Where the bytes are that ``node`` sees at ``path``."""
-        cover = self.cover(path)
-        if cover is None or self.inventory is None:
-            return path
-        layout = self.inventory.layout
-        tree = layout.shared if cover.type is CdslType.SHARED else layout.node_tree(node)
-        return f"{tree}/{_expanded(self.inventory, cover)}{path[len(cover.src) :]}"
+        return locate(self.inventory, path, node) if self.inventory else path
 
     def look(self, path: str) -> Seen | None:
         """What is at a public path; of several copies the first node's."""
@@ -116,30 +113,13 @@ def upwards(path: str) -> Iterator[str]:
         path = path.rpartition("/")[0]
 
 
-def _expanded(inventory: Inventory, cdsl: Cdsl) -> str:
-    """The path of the data inside its tree: registered directories above it that are of the other type and are not
-    the topmost CDSL carry the marker (spec/cdsl.md 2.3)."""
-    layout = inventory.layout
-    parts = cdsl.src.split("/")
-    above = [found for part in upwards(cdsl.src.rpartition("/")[0]) if (found := inventory.get(part))]
-    for found in above[:-1]:
-        if found.type is not cdsl.type:
-            index = found.src.count("/")
-            name = parts[index]
-            prefix = layout.style is MarkerStyle.PREFIX
-            parts[index] = f"{layout.marker}.{name}" if prefix else f"{name}{layout.marker}"
-    return "/".join(parts)
-
-
 def tree_names(inventory: Inventory, members: Members) -> dict[str, str]:
     """Names of the nodes' trees (spec/cdsl.md 1.3), with the host names that cluster.conf gives them ("" unknown)."""
-    prefix = inventory.layout.prefix
-    if inventory.maxnodeidnum > 0:
-        known = dict(zip(members.ids, members.names, strict=True))
-        return {f"{prefix}{number}": known.get(str(number), "") for number in range(1, inventory.maxnodeidnum + 1)}
-    if inventory.use_nodeids:
-        return {f"{prefix}{number}": name for number, name in zip(members.ids, members.names, strict=True)}
-    return {name: name for name in members.names}
+    by_id = {
+        f"{inventory.layout.prefix}{number}": name for number, name in zip(members.ids, members.names, strict=True)
+    }
+    known = by_id if inventory.use_nodeids or inventory.maxnodeidnum > 0 else {name: name for name in members.names}
+    return {tree: known.get(tree, "") for tree in identities(inventory, members)}
 
 
 def remark(

@@ -263,8 +263,8 @@ def test_the_cluster_conf_inside_is_this_hosts() -> None:
     path = clusterfile.CLUSTER_CONF
     assert found(clusterfile.same_cluster, {path: CLUSTER}, cluster_conf=CLUSTER) == []
     assert found(clusterfile.same_cluster, {path: CLUSTER}) == [], "no cluster.conf on this host: nothing to say"
-    (remark,) = found(clusterfile.same_cluster, {"etc": None}, cluster_conf=CLUSTER)
-    assert [headline(repair) for repair in remark.repairs] == [
+    here = root({"etc": None}, cluster_conf=CLUSTER)
+    assert [headline(change.repair) for change in prepare(here, clusterfile.same_cluster(here)).edits] == [
         "make the directory /etc/cluster (mode 0755)",
         "write /etc/cluster/cluster.conf",
     ]

@@ -164,7 +164,7 @@ def test_network_manager_of_systemd() -> None:
     assert remark.repairs == (SetAside(WANTS),)
     assert "--keep-networkmanager" in remark.finding.fix
     here = root(tree)
-    (change,) = prepare(here, [remark], keep_networkmanager=True).edits
+    change = prepare(here, [remark], keep_networkmanager=True).edits[-1]
     kept = change.repair
     assert isinstance(kept, Write)
     assert b"unmanaged-devices=mac:00:0c:29:c9:c6:f5\n" in kept.data
