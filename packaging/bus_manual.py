@@ -31,6 +31,7 @@ HEAD = rf""".\" Made by packaging/bus_manual.py from data/dbus/*.xml; change tho
 bus name  {NAME} (system bus)
 /org/opensharedroot/Osrd1         .Manager, org.freedesktop.DBus.ObjectManager
 /org/opensharedroot/Osrd1/nodes/\fIID\fR    .Node
+/org/opensharedroot/Osrd1/roots/\fINAME\fR  .SharedRoot
 /org/opensharedroot/Osrd1/jobs/\fIN\fR      .Job
 .fi
 .SH DESCRIPTION
@@ -46,8 +47,9 @@ as well.
 All objects also have org.freedesktop.DBus.Properties, Introspectable and Peer. InterfacesAdded and InterfacesRemoved
 come from the root object, PropertiesChanged from the object that changed. Every property is read-only.
 .PP
-In object paths every byte of a node's key that is no ASCII letter or digit is written as _ and two hexadecimal
-digits. The key is the node's id, or name:\fINAME\fR or line:\fIN\fR where the id is missing or taken.
+In object paths every byte of a root's name or of a node's key that is no ASCII letter or digit is written as _ and
+two hexadecimal digits. The key of a node is its id, or name:\fINAME\fR or line:\fIN\fR where the id is missing or
+taken.
 .PP
 Every method takes a dictionary of options as its last argument, which may be empty. Options that are not known are
 refused with org.freedesktop.DBus.Error.InvalidArgs.
@@ -59,7 +61,8 @@ Everybody may read. For everything else
 is asked about the action that is given with each method; the user root and the user that osrd runs as are not asked
 about. Without polkit on the bus only these two may. The caller is asked for a password only if it allows that in its
 call. Methods that are not only reading are limited to 20 calls a second (40 at once) for each caller, as are Plan,
-ListNodes, ListGenerations and GetManagedObjects; more are refused with org.freedesktop.DBus.Error.LimitsExceeded.
+ListNodes, ListGenerations, GetManagedObjects, ListCdsls, CheckCdsls and ListBackups; more are refused with
+org.freedesktop.DBus.Error.LimitsExceeded.
 .SH ERRORS
 Names begin with {NAME}.Error, texts say what to do.
 .TP
@@ -67,16 +70,17 @@ Names begin with {NAME}.Error, texts say what to do.
 An input file cannot be read as what it should be.
 .TP
 .B NotFound
-A node, generation or job that was named does not exist.
+A node, generation, job, root or path that was named does not exist.
 .TP
 .B Conflict
-The world moved since the caller looked: another config_version, another plan; or a name is claimed twice.
+The world moved since the caller looked: another config_version, another plan; a name is claimed twice; or nodes'
+copies of a path differ and it was not said whose content stays.
 .TP
 .B NotAuthorized
 The caller may not do this.
 .TP
 .B Busy
-Too many jobs or questions wait already.
+Too many jobs or questions wait already, or a shared root does not answer.
 .TP
 .B Failed
 A step failed for a reason outside osrd.
@@ -110,7 +114,7 @@ def main() -> None:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for noun in ("Manager", "Node", "Job"):
+    for noun in ("Manager", "Node", "SharedRoot", "Job"):
         parts += _interface(SOURCES / f"{NAME}.{noun}.xml")
     return "".join([*parts, TAIL])
 
@@ -159,8 +163,13 @@ def _note(member: Element) -> str:
     """What the annotations say, for people."""
     notes = {item.get("name"): item.get("value", "") for item in member.iterfind("annotation")}
     if ACTION in notes:
-        return f"Action: {notes[ACTION]}."
+        stricter = [f"; with {name.removeprefix(ACTION + '.')}: {notes[name]}" for name in notes if _is_stricter(name)]
+        return f"Action: {notes[ACTION]}{''.join(stricter)}."
     return CHANGES[notes[EMITS]].capitalize() + "." if notes.get(EMITS, "true") != "true" else ""
+
+
+def _is_stricter(annotation: str | None) -> bool:
+    return bool(annotation and annotation.startswith(ACTION + "."))
 
 
 def _text(doc: str, note: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from osrd.bus.names import JOB, MANAGER, ROOT
+from osrd.bus.names import JOB, MANAGER, ROOT, ROOTS, SHARED_ROOT
 from osrd.cli.main import osrctl
 from osrd.cli.session import Session
 from osrd.model.errors import OsrdError
@@ -46,7 +46,8 @@ class ScriptedBus:
         self, interface: str, member: str, signature: str = "", *arguments: object, path: str = ROOT
     ) -> list[Any]:
         self.calls.append((member, signature, *arguments))
-        assert interface == (JOB if path.startswith(f"{ROOT}/jobs/") else MANAGER)
+        kinds = {f"{ROOT}/jobs": JOB, ROOTS: SHARED_ROOT}
+        assert interface == kinds.get(path.rpartition("/")[0], MANAGER)
         reply = self.replies[member]
         if isinstance(reply, OsrdError):
             raise reply

@@ -14,7 +14,18 @@ from typing import Any
 
 from osrd.bus.connection import Connection
 from osrd.bus.contract import Emits, Interface
-from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, job_path, node_path
+from osrd.bus.names import (
+    JOB,
+    MANAGER,
+    NODE,
+    OBJECT_MANAGER,
+    PROPERTIES,
+    ROOT,
+    SHARED_ROOT,
+    job_path,
+    node_path,
+    root_path,
+)
 from osrd.bus.objects import Objects
 from osrd.bus.rows import Slices
 from osrd.bus.values import (
@@ -23,6 +34,7 @@ from osrd.bus.values import (
     JOB_PROPERTIES,
     MANAGER_PROPERTIES,
     NODE_PROPERTIES,
+    SHARED_ROOT_PROPERTIES,
     finding_rows,
     text,
 )
@@ -38,11 +50,17 @@ from osrd.model.view import (
     JobRemoved,
     NodeView,
     Reconciled,
+    SharedRootView,
     Snapshot,
     SnapshotChanged,
 )
 
-_TABLES: Mapping[str, Mapping[str, Any]] = {MANAGER: MANAGER_PROPERTIES, NODE: NODE_PROPERTIES, JOB: JOB_PROPERTIES}
+_TABLES: Mapping[str, Mapping[str, Any]] = {
+    MANAGER: MANAGER_PROPERTIES,
+    NODE: NODE_PROPERTIES,
+    SHARED_ROOT: SHARED_ROOT_PROPERTIES,
+    JOB: JOB_PROPERTIES,
+}
 #: Events that wait for a slow bus; older ones are dropped, since properties and jobs tell the same.
 _EVENTS_LIMIT = 1000
 
@@ -64,6 +82,7 @@ class Announcer:
         self._told_manager: Snapshot = engine.snapshot
         self._told_nodes: dict[str, NodeView] = {}
         self._seen_nodes: Mapping[str, NodeView] = {}
+        self._told_roots: dict[str, SharedRootView] = {}
         self._told_jobs: dict[int, Job] = {}
         self._events: deque[Occurrence] = deque(maxlen=_EVENTS_LIMIT)
         self._wake = asyncio.Event()
@@ -72,6 +91,7 @@ class Announcer:
         self._told_manager = self._engine.snapshot
         self._seen_nodes = self._engine.snapshot.nodes
         self._told_nodes = dict(self._seen_nodes)
+        self._told_roots = dict(self._engine.snapshot.shared_roots)
         self._told_jobs = {job.number: job for job in self._engine.jobs}
         self._engine.subscribe(self._on_event)
 
@@ -81,6 +101,7 @@ class Announcer:
             await self._wake.wait()
             self._wake.clear()
             await self._tell_nodes()
+            self._tell_roots()
             self._tell_manager()
             while self._events:
                 self._tell(self._events.popleft())
@@ -126,6 +147,19 @@ class Announcer:
             self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.node_added(key, view))
         else:
             self._tell_properties(node_path(key), NODE, told, view)
+
+    def _tell_roots(self) -> None:
+        roots = self._engine.snapshot.shared_roots
+        for name in [name for name in self._told_roots if name not in roots]:
+            del self._told_roots[name]
+            self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", packed("oas", [root_path(name), [SHARED_ROOT]]))
+        for name, root in roots.items():
+            told = self._told_roots.get(name)
+            self._told_roots[name] = root
+            if told is None:
+                self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.root_added(root))
+            elif told is not root:
+                self._tell_properties(root_path(name), SHARED_ROOT, told, root)
 
     def _tell_manager(self) -> None:
         told, self._told_manager = self._told_manager, self._engine.snapshot

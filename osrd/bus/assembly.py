@@ -43,6 +43,8 @@ def entry(name: str, signature: str, value: Any) -> bytes:
                 body += _TO_4[len(body) % 4]
                 body += _dictionary(item, start + len(body))
             return head + _number(len(body)) + body
+        case "ay":
+            return head + _number(len(value)) + bytes(value)
         case "b" | "u":
             return head + _number(value)
     raise ValueError(f"no entry of type {signature} is in a listing")

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from osrd.bus.connection import CallError, Connection
-from osrd.bus.names import BUS, BUS_NAME, JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, error_from_name
+from osrd.bus.names import (
+    BUS,
+    BUS_NAME,
+    JOB,
+    MANAGER,
+    NODE,
+    OBJECT_MANAGER,
+    PROPERTIES,
+    ROOT,
+    SHARED_ROOT,
+    error_from_name,
+    root_path,
+)
 from osrd.bus.wire import Incoming, unwrapped, wrapped
 from osrd.model.errors import FailedError, NotFoundError
 from osrd.model.job import JobState
 
-__all__ = ("BUS_NAME", "JOB", "MANAGER", "NODE", "ROOT", "Client", "Signal")
+__all__ = ("BUS_NAME", "JOB", "MANAGER", "NODE", "ROOT", "SHARED_ROOT", "Client", "Signal", "root_path")
 
 _ENDED = frozenset(str(state) for state in JobState if state.ended)
 _GONE = "osrd left the bus"
@@ -80,7 +92,7 @@ class Client:
         return dict(found)
 
     async def managed_objects(self) -> dict[str, dict[str, dict[str, object]]]:
-        """All nodes and jobs: path to interface to properties."""
+        """All nodes, shared roots and jobs: path to interface to properties."""
         (found,) = await self.call(OBJECT_MANAGER, "GetManagedObjects")
         return dict(found)
 

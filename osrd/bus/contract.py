@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The interfaces as data/dbus/*.xml describe them: types, annotations and polkit actions come from there alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from osrd.model.errors import InvalidConfigError
 from osrd.observe.data import data_file
 
 #: The files in data/dbus, one interface each.
-FILES = tuple(f"{BUS_NAME}.{noun}.xml" for noun in ("Manager", "Node", "Job"))
+FILES = tuple(f"{BUS_NAME}.{noun}.xml" for noun in ("Manager", "Node", "SharedRoot", "Job"))
 
 _ACTION = "org.opensharedroot.PolkitAction"
 _EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
@@ -39,12 +40,14 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """``action`` is the polkit action, "" only for the standard interfaces, which everybody may call."""
+    """``action`` is the polkit action, "" only for the standard interfaces, which everybody may call. ``stricter``
+    has the action that is asked about instead when the boolean option of that name is set."""
 
     name: str
     takes: tuple[Argument, ...]
     gives: tuple[Argument, ...]
     action: str
+    stricter: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def takes_signature(self) -> str:
@@ -123,7 +126,12 @@ def _method(element: etree._Element) -> Method:
     for argument in element.iterfind("arg"):
         arguments[argument.get("direction", "in")].append(Argument(argument.get("name", ""), argument.get("type", "")))
     name = element.get("name", "")
-    return Method(name, tuple(arguments["in"]), tuple(arguments["out"]), _annotation(element, _ACTION))
+    stricter = {
+        item.get("name", "").removeprefix(_ACTION + "."): item.get("value", "")
+        for item in element.iterfind("annotation")
+        if item.get("name", "").startswith(_ACTION + ".")
+    }
+    return Method(name, tuple(arguments["in"]), tuple(arguments["out"]), _annotation(element, _ACTION), stricter)
 
 
 def _property(element: etree._Element) -> Property:

@@ -3,10 +3,11 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from osrd.bus import job, manager, names, standard
+from osrd.bus import job, manager, names, sharedroot, standard
 from osrd.bus.connection import CallError, Connection
 from osrd.bus.contract import Interface, Method, introspection
 from osrd.bus.invocation import Implementation, Invocation, Refusal, checked_options
@@ -14,14 +15,22 @@ from osrd.bus.limits import Buckets, check_sizes
 from osrd.bus.objects import Exported, Objects
 from osrd.bus.polkit import Authority
 from osrd.bus.reading import Reading
+from osrd.bus.values import text
 from osrd.bus.wire import Incoming, Packed, packed, unwrapped
 from osrd.engine.api import Engine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.job import Job
+from osrd.model.view import SharedRootView
 
+#: Arguments that polkit is told.
+_DETAILS = ("node", "name", "path", "tree")
 #: Calls that may be in the works at once, those that wait for a password included.
 _CALLS_LIMIT = 1000
-_METHODS: Mapping[str, Mapping[str, Implementation]] = {names.MANAGER: manager.METHODS, names.JOB: job.METHODS}
+_METHODS: Mapping[str, Mapping[str, Implementation]] = {
+    names.MANAGER: manager.METHODS,
+    names.SHARED_ROOT: sharedroot.METHODS,
+    names.JOB: job.METHODS,
+}
 
 log = logging.getLogger(__name__)
 
@@ -158,25 +167,28 @@ class Dispatcher:
         uid = -1
         if method.action != names.READ_ACTION:
             self._charge(call)
-            uid = await self._authorise(call, exported, method, arguments)
+            action = next((asked for option, asked in method.stricter.items() if options.get(option)), method.action)
+            uid = await self._authorise(call, exported, method, action, arguments)
+        elif implementation.charged:
+            self._charge(call)
         invocation = Invocation(self._engine, self._objects, exported.source, uid, arguments, options)
         if implementation.costly:
             await self._answer_long(call, lambda: implementation.handler(invocation))
         else:
             self._connection.reply(call, await implementation.handler(invocation))
 
-    async def _authorise(self, call: Incoming, exported: Exported, method: Method, arguments: list[Any]) -> int:
+    async def _authorise(
+        self, call: Incoming, exported: Exported, method: Method, action: str, arguments: list[Any]
+    ) -> int:
         """The caller's uid, if it may call the method. Who started a job may end it."""
         uid = await self._authority.uid(call)
         if not isinstance(exported.source, Job) or exported.source.owner != uid:
-            given = zip(method.takes, arguments, strict=False)
-            details = {argument.name: value for argument, value in given if argument.name in ("node", "name")}
-            await self._authority.require(call, uid, method.action, details)
+            await self._authority.require(call, uid, action, _details(exported, method, arguments))
         log.info(
             "%s by uid %d",
             method.name,
             uid,
-            extra={"OSR_CALLER": uid, "OSR_ACTION": method.action, "OSR_PATH": call.path},
+            extra={"OSR_CALLER": uid, "OSR_ACTION": action, "OSR_PATH": call.path},
         )
         return uid
 
@@ -189,3 +201,12 @@ class Dispatcher:
     def _charge(self, call: Incoming) -> None:
         if not self._buckets.take(call.sender):
             raise Refusal(names.LIMITS_EXCEEDED, "too many calls; 20 a second are possible")
+
+
+def _details(exported: Exported, method: Method, arguments: list[Any]) -> dict[str, str]:
+    """What a call is about, for rules and password dialogs."""
+    details = {"root": exported.source.name} if isinstance(exported.source, SharedRootView) else {}
+    for argument, value in zip(method.takes, arguments, strict=False):
+        if argument.name in _DETAILS:
+            details[argument.name] = value if isinstance(value, str) else text(os.fsdecode(bytes(value)))
+    return details

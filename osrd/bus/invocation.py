@@ -10,7 +10,7 @@ from osrd.bus.wire import Packed
 from osrd.engine.api import Engine
 from osrd.model.errors import InvalidArgsError, OsrdError
 from osrd.model.job import Job
-from osrd.model.view import NodeView, Snapshot
+from osrd.model.view import NodeView, SharedRootView, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Invocation:
 
     engine: Engine
     objects: Objects
-    source: Snapshot | NodeView | Job
+    source: Snapshot | NodeView | SharedRootView | Job
     uid: int
     arguments: list[Any]
     options: dict[str, Any]
@@ -39,12 +39,14 @@ Handler = Callable[[Invocation], Awaitable[Packed]]
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """A method's code, the options it knows with their Python types, and whether it is ``costly``: counted against
-    its caller although it needs no permission, and never made twice at a time since its reply is long."""
+    """A method's code, the options it knows with their Python types, and whether it is ``charged``: counted against
+    its caller although it needs no permission. What is ``costly`` is never made twice at a time either, since its
+    reply is long; it must not wait for a disk."""
 
     handler: Handler
     options: tuple[tuple[str, type], ...] = ()
     costly: bool = False
+    charged: bool = False
 
 
 def checked_options(known: tuple[tuple[str, type], ...], given: dict[str, Any]) -> dict[str, Any]:

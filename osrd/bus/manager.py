@@ -5,11 +5,11 @@ import asyncio
 from collections.abc import Mapping
 
 from osrd.bus.invocation import Implementation, Invocation
-from osrd.bus.names import job_path
+from osrd.bus.names import job_path, root_path
 from osrd.bus.values import action_row, generation_row, job_row, root_row
 from osrd.bus.wire import Packed, packed
 from osrd.engine import api
-from osrd.model.errors import InvalidArgsError
+from osrd.model.errors import InvalidArgsError, NotFoundError
 from osrd.model.view import PlanView
 
 
@@ -77,6 +77,13 @@ async def _list_roots(call: Invocation) -> Packed:
     return packed("a(ssssu)", [[root_row(root) for root in call.engine.snapshot.roots]])
 
 
+async def _get_root(call: Invocation) -> Packed:
+    name = call.arguments[0]
+    if name not in call.engine.snapshot.shared_roots:
+        raise NotFoundError(f"there is no shared root {name!r}", "osrd.conf names them: [root NAME]")
+    return packed("o", [root_path(name)])
+
+
 async def _list_jobs(call: Invocation) -> Packed:
     return packed("a(ossds)", [[job_row(job) for job in call.engine.jobs]])
 
@@ -110,6 +117,7 @@ METHODS: Mapping[str, Implementation] = {
     "SetNode": Implementation(_set_node, _VERSION),
     "RemoveNode": Implementation(_remove_node, _VERSION),
     "ListRoots": Implementation(_list_roots),
+    "GetRoot": Implementation(_get_root),
     "ListJobs": Implementation(_list_jobs),
     "ListGenerations": Implementation(_list_generations, costly=True),
 }

@@ -9,9 +9,11 @@ from osrd.model.errors import OsrdError
 BUS_NAME = "org.opensharedroot.Osrd1"
 ROOT = "/org/opensharedroot/Osrd1"
 NODES = ROOT + "/nodes"
+ROOTS = ROOT + "/roots"
 JOBS = ROOT + "/jobs"
 MANAGER = BUS_NAME + ".Manager"
 NODE = BUS_NAME + ".Node"
+SHARED_ROOT = BUS_NAME + ".SharedRoot"
 JOB = BUS_NAME + ".Job"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
@@ -87,6 +89,10 @@ def unescaped(element: str) -> str | None:
 
 def node_path(key: str) -> str:
     return f"{NODES}/{escaped(key)}"
+
+
+def root_path(name: str) -> str:
+    return f"{ROOTS}/{escaped(name)}"
 
 
 def job_path(number: int) -> str:

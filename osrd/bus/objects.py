@@ -8,19 +8,39 @@ from typing import Any
 
 from osrd.bus.assembly import entry, object_row, record
 from osrd.bus.contract import Interface
-from osrd.bus.names import JOB, JOBS, MANAGER, NODE, NODES, ROOT, escaped, node_path, unescaped
+from osrd.bus.names import (
+    JOB,
+    JOBS,
+    MANAGER,
+    NODE,
+    NODES,
+    ROOT,
+    ROOTS,
+    SHARED_ROOT,
+    escaped,
+    node_path,
+    root_path,
+    unescaped,
+)
 from osrd.bus.rows import Rows
-from osrd.bus.values import JOB_PROPERTIES, MANAGER_PROPERTIES, NODE_PROPERTIES, node_row
+from osrd.bus.values import (
+    JOB_PROPERTIES,
+    MANAGER_PROPERTIES,
+    NODE_PROPERTIES,
+    SHARED_ROOT_PROPERTIES,
+    node_row,
+)
 from osrd.bus.wire import Packed, element, joined, variant
 from osrd.engine.api import Engine
 from osrd.model.address import normalised_mac
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
 from osrd.model.job import Job
-from osrd.model.view import NodeView, Snapshot
+from osrd.model.view import NodeView, SharedRootView, Snapshot
 
 _TABLES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     MANAGER: MANAGER_PROPERTIES,
     NODE: NODE_PROPERTIES,
+    SHARED_ROOT: SHARED_ROOT_PROPERTIES,
     JOB: JOB_PROPERTIES,
 }
 _MANAGED = "a{oa{sa{sv}}}"
@@ -32,7 +52,7 @@ class Exported:
     """An object: the one interface of ours that it has, and the value that its properties show."""
 
     interface: str
-    source: Snapshot | NodeView | Job
+    source: Snapshot | NodeView | SharedRootView | Job
 
 
 class Objects:
@@ -41,9 +61,10 @@ class Objects:
     def __init__(self, engine: Engine, interfaces: Mapping[str, Interface]) -> None:
         self._engine = engine
         self._interfaces = interfaces
-        types = interfaces[NODE].properties
-        self._node_table = [(name, types[name].type, make) for name, make in NODE_PROPERTIES.items()]
+        self._node_table = self._table(NODE)
+        self._root_table = self._table(SHARED_ROOT)
         self._managed_nodes: Rows[NodeView] = Rows(self._managed_node)
+        self._managed_roots: Rows[SharedRootView] = Rows(self._managed_root)
         self._managed_jobs: Rows[Job] = Rows(self._managed_job)
         self._listed: Rows[NodeView] = Rows(lambda key, view: record(node_row(node_path(key), view)))
         self._indexed: Mapping[str, NodeView] | None = None
@@ -59,6 +80,10 @@ class Objects:
             key = unescaped(name)
             view = self._engine.snapshot.nodes.get(key) if key is not None else None
             return Exported(NODE, view) if view is not None else None
+        if parent == ROOTS:
+            root_name = unescaped(name)
+            root = self._roots().get(root_name) if root_name is not None else None
+            return Exported(SHARED_ROOT, root) if root is not None else None
         if parent == JOBS and name.isascii() and name.isdigit():
             job = next((job for job in self._engine.jobs if str(job.number) == name), None)
             return Exported(JOB, job) if job is not None else None
@@ -66,14 +91,16 @@ class Objects:
 
     def is_parent(self, path: str) -> bool:
         """Whether objects are, or could be, below ``path``."""
-        return path in (ROOT, NODES, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
+        return path in (ROOT, NODES, ROOTS, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
 
     def children(self, path: str) -> list[str] | None:
         """The path elements below ``path``, None when neither it nor anything below it exists."""
         if path == ROOT:
-            return ["nodes", "jobs"]
+            return ["nodes", "roots", "jobs"]
         if path == NODES:
             return [escaped(key) for key in self._engine.snapshot.nodes]
+        if path == ROOTS:
+            return [escaped(name) for name in self._roots()]
         if path == JOBS:
             return [str(job.number) for job in self._engine.jobs]
         above = path.rstrip("/") + "/"
@@ -96,6 +123,10 @@ class Objects:
         """The arguments of InterfacesAdded for a node: a dict entry of GetManagedObjects() has the same bytes."""
         return Packed("oa{sa{sv}}", self._managed_node(key, view))
 
+    def root_added(self, root: SharedRootView) -> Packed:
+        """The arguments of InterfacesAdded for a shared root."""
+        return Packed("oa{sa{sv}}", self._managed_root(root.name, root))
+
     def job_added(self, job: Job) -> Packed:
         return Packed("oa{sa{sv}}", self._managed_jobs.row(str(job.number), job))
 
@@ -106,9 +137,14 @@ class Objects:
     async def managed(self) -> Packed:
         """The reply to GetManagedObjects(), true at the moment of the return: a reply must not be older than a signal
         that was sent before it."""
+        await self._managed_roots.prepare(self._roots)
         await self._managed_nodes.prepare(self._nodes)
         jobs = {str(job.number): job for job in self._engine.jobs}
-        rows = chain(self._managed_nodes.all(self._nodes()), self._managed_jobs.all(jobs))
+        rows = chain(
+            self._managed_nodes.all(self._nodes()),
+            self._managed_roots.all(self._roots()),
+            self._managed_jobs.all(jobs),
+        )
         reply = joined(_MANAGED, rows)
         self._managed_nodes.clear()
         return reply
@@ -140,6 +176,10 @@ class Objects:
         entries = [entry(name, type_, make(view)) for name, type_, make in self._node_table]
         return object_row(node_path(key), NODE, entries)
 
+    def _managed_root(self, name: str, root: SharedRootView) -> bytes:
+        entries = [entry(property_, type_, make(root)) for property_, type_, make in self._root_table]
+        return object_row(root_path(name), SHARED_ROOT, entries)
+
     def _managed_job(self, number: str, job: Job) -> bytes:
         return element(_MANAGED, {f"{JOBS}/{number}": {JOB: self.properties(Exported(JOB, job))}})
 
@@ -152,6 +192,14 @@ class Objects:
 
     def _nodes(self) -> Mapping[str, NodeView]:
         return self._engine.snapshot.nodes
+
+    def _roots(self) -> Mapping[str, SharedRootView]:
+        return self._engine.snapshot.shared_roots
+
+    def _table(self, interface: str) -> list[tuple[str, str, Callable[[Any], Any]]]:
+        """Name, type and source of every property of an interface."""
+        types = self._interfaces[interface].properties
+        return [(name, types[name].type, make) for name, make in _TABLES[interface].items()]
 
     def _index(self) -> None:
         """Names and hardware addresses of this snapshot's nodes, made when somebody asks."""

@@ -11,7 +11,7 @@ from osrd.bus.invocation import Refusal
 from osrd.bus.objects import Exported, Objects
 from osrd.bus.wire import Packed, packed
 from osrd.model.job import Job
-from osrd.model.view import Snapshot
+from osrd.model.view import SharedRootView, Snapshot
 
 #: Findings are a dozen values each; more than this many are marshalled in a thread, beside the loop.
 _MANY_FINDINGS = 50
@@ -22,7 +22,7 @@ class Reading:
         self._objects = objects
         self._interfaces = interfaces
         self._making = asyncio.Lock()
-        self._made: tuple[Snapshot, dict[str, Packed]] | None = None
+        self._made: tuple[Snapshot | SharedRootView, dict[str, Packed]] | None = None
 
     async def answer(self, path: str, member: str, arguments: list[Any]) -> Packed:
         """The reply to Get, GetAll or Set at ``path``, where an object is. Raises Refusal."""
@@ -66,7 +66,7 @@ class Reading:
         async with self._making:
             while True:
                 exported = self._at(path)
-                if not isinstance(exported.source, Snapshot):
+                if not isinstance(exported.source, Snapshot | SharedRootView):
                     return make(exported)
                 if self._made is None or self._made[0] is not exported.source:
                     self._made = exported.source, {}

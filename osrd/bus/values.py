@@ -4,16 +4,18 @@
 Values are as the marshaller takes them: plain for the type the XML names, lists for structs, wrapped in ``a{sv}``.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import osrd
 from osrd.bus.names import job_path
 from osrd.bus.wire import Variant, wrapped
+from osrd.model.cdsl import Cdsl
 from osrd.model.cluster import Nic
 from osrd.model.finding import Finding
 from osrd.model.job import Job
-from osrd.model.view import Generation, NodeView, PlannedAction, RootView, Snapshot
+from osrd.model.view import Generation, NodeView, PlannedAction, RootView, SharedRootView, Snapshot
 
 #: The most findings that one property or signal carries.
 FINDINGS_LIMIT = 1000
@@ -126,6 +128,21 @@ NODE_PROPERTIES: Mapping[str, Callable[[NodeView], Any]] = {
     "Findings": lambda view: finding_rows(view.findings),
 }
 
+SHARED_ROOT_PROPERTIES: Mapping[str, Callable[[SharedRootView], Any]] = {
+    "Name": lambda root: text(root.name),
+    "State": lambda root: str(root.state),
+    "Path": lambda root: text(root.path),
+    "Source": lambda root: text(root.source),
+    "FsType": lambda root: text(root.fstype),
+    "NodeCount": lambda root: root.nodes,
+    "CdslCount": lambda root: root.cdsls,
+    "Link": lambda root: os.fsencode(root.link),
+    "LinkNode": lambda root: text(root.link_node),
+    "LinkMounted": lambda root: root.link_mounted,
+    "Findings": lambda root: finding_rows(root.findings),
+    "FindingsTotal": lambda root: len(root.findings),
+}
+
 JOB_PROPERTIES: Mapping[str, Callable[[Job], Any]] = {
     "Kind": lambda job: str(job.kind),
     "State": lambda job: str(job.state),
@@ -163,6 +180,21 @@ def job_row(job: Job) -> list[Any]:
 def root_row(root: RootView) -> list[Any]:
     """A row of ListRoots()."""
     return [text(root.name), text(root.volume), text(root.fstype), text(root.path), root.nodes]
+
+
+def cdsl_row(cdsl: Cdsl) -> Dictionary:
+    """A row of ListCdsls()."""
+    return {
+        "path": Variant("ay", os.fsencode(cdsl.src)),
+        "type": wrapped(str(cdsl.type)),
+        "nodes": wrapped([text(node) for node in cdsl.nodes]),
+        "timestamp": wrapped(text(cdsl.timestamp)),
+    }
+
+
+def backup_row(name: str) -> Dictionary:
+    """A row of ListBackups()."""
+    return {"name": wrapped(text(name))}
 
 
 def action_row(action: PlannedAction) -> Dictionary:

@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from osrd import __version__
+from osrd.cli.commands_cdsl import cdsl
 from osrd.cli.commands_check import check
 from osrd.cli.commands_edit import node
 from osrd.cli.commands_monitor import monitor
 from osrd.cli.commands_nodes import nodes, show
 from osrd.cli.commands_plan import apply, plan, reconcile, reload, rollback, verify
+from osrd.cli.commands_shell import shell
 from osrd.cli.commands_status import cancel, generations, jobs, status
 from osrd.cli.completion import PROGRAM, completion
 from osrd.cli.exits import Exit, status_of
@@ -27,6 +29,7 @@ from osrd.model.errors import OsrdError
 _ACTIONS = {
     "apply": "reconcile",
     "cancel": "reconcile",
+    "cdsl": "manage-cdsl",
     "node": "manage-nodes",
     "reconcile": "reconcile",
     "reload": "reconcile",
@@ -61,7 +64,7 @@ def _report(ctx: click.Context, error: OsrdError) -> Exit:
     fix = error.fix
     if status is Exit.NOT_AUTHORIZED:
         action = f"org.opensharedroot.osrd.{_ACTIONS.get(ctx.invoked_subcommand or '', 'read')}"
-        fix = f"become root, or have polkit allow you {action} (osrctl(8), AUTHORIZATION)"
+        fix = fix or f"become root, or have polkit allow you {action} (osrctl(8), AUTHORIZATION)"
     if ctx.ensure_object(Session).json:
         answer: dict[str, Any] = {"name": name, "message": error.message, "fix": fix, "exit": int(status)}
         click.echo(json.dumps({"error": jsonable(answer)}), err=True)
@@ -109,6 +112,8 @@ for _command in (
     cancel,
     monitor,
     check,
+    cdsl,
+    shell,
     completion,
 ):
     osrctl.add_command(_command)

@@ -30,7 +30,11 @@ def run_job(session: Session, member: str, signature: str, *arguments: object) -
         with reporting(session) as report:
             return {"Path": path, **await bus.wait_job(path, report)}
 
-    job = session.run(work)
+    return ended_well(session.run(work))
+
+
+def ended_well(job: dict[str, Any]) -> dict[str, Any]:
+    """A job that ended. Raises the error that it failed with."""
     if job["State"] == JobState.FAILED:
         raise error_named(job.get("Error", ""), job["Message"] or f"{job['Kind']} failed")
     if job["State"] == JobState.CANCELLED:

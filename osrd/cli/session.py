@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one run of osrctl knows: how to answer, and how to reach osrd. Nothing here touches the bus before run()."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -9,6 +9,8 @@ import click
 
 from osrd.bus.names import ROOT
 from osrd.cli.exits import UnreachableError
+from osrd.cli.shared_root import AbstractRoot, Work
+from osrd.model.cdsl import Members
 from osrd.model.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -48,13 +50,31 @@ async def connect_to_bus(address: str | None) -> Bus:
         ) from error
 
 
+def open_root(path: str, members: Members, work: Work) -> AbstractRoot:
+    """The shared root at ``path``, for work without the daemon. Raises OsrdError when it cannot be opened."""
+    from osrd.engine.sharedroot import SharedRoot
+
+    return SharedRoot(path, members, progress=work.progress, cancelled=work.cancelled, simulate=work.simulate)
+
+
+def run_shell(path: str, node: str, command: Sequence[str]) -> int:
+    """Run ``command`` (nothing: a shell) in the root at ``path`` as ``node`` sees it; its exit status."""
+    from osrd.apply.shell import run_in_shell
+
+    return run_in_shell(path, node, command)
+
+
 @dataclass
 class Session:
-    """The global options. ``connect`` is a seam for tests."""
+    """The global options. ``connect``, ``open_root``, ``run_shell`` and ``configuration`` (osrd.conf) are seams for
+    tests."""
 
     address: str | None = None
     json: bool = False
     connect: Callable[[str | None], Awaitable[Bus]] = connect_to_bus
+    open_root: Callable[[str, Members, Work], AbstractRoot] = open_root
+    run_shell: Callable[[str, str, Sequence[str]], int] = run_shell
+    configuration: str = "/etc/osrd/osrd.conf"
 
     def run(self, work: Callable[[Bus], Awaitable[T]]) -> T:
         """Connect, do ``work``, disconnect."""

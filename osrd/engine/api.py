@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from osrd.model.cdsl import Cdsl, Layout, Removal
+from osrd.model.finding import Finding
 from osrd.model.job import Job
 from osrd.model.view import Event, Generation, PlanView, Snapshot
 
@@ -64,8 +66,104 @@ class RemoveNode:
     expected_version: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CreateInfrastructure:
+    """Prepare the root for CDSLs. ``maxnodeidnum`` > 0: the nodes are 1 to this, whatever cluster.conf says."""
+
+    root: str
+    layout: Layout = field(default_factory=Layout)
+    maxnodeidnum: int = 0
+    use_nodeids: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MakeHostDependent:
+    """``nodes`` of () means all."""
+
+    root: str
+    path: str
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MakeShared:
+    """``winner`` is the node whose content becomes everybody's; "": the copies must not differ."""
+
+    root: str
+    path: str
+    winner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCdsl:
+    root: str
+    path: str
+    removal: Removal = field(default_factory=Removal)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairCdsls:
+    """``rebuild``: the inventory is made anew from the disk first."""
+
+    root: str
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertLayout:
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoCdsl:
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptTree:
+    """Make the orphaned ``tree`` the one of ``node``."""
+
+    root: str
+    tree: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTree:
+    root: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropBackup:
+    root: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindLink:
+    """Keep the tree of ``node`` mounted at the link until osrd.conf is read again; NO_LINK: nothing, "": what
+    osrd.conf says."""
+
+    root: str
+    node: str
+
+
 Edit = AddNode | SetNode | RemoveNode
-Request = Reconcile | Apply | Verify | Rollback | Reload | Edit
+RootRequest = (
+    CreateInfrastructure
+    | MakeHostDependent
+    | MakeShared
+    | RemoveCdsl
+    | RepairCdsls
+    | ConvertLayout
+    | UndoCdsl
+    | AdoptTree
+    | ArchiveTree
+    | DropBackup
+    | BindLink
+)
+Request = Reconcile | Apply | Verify | Rollback | Reload | Edit | RootRequest
 
 
 class Engine(Protocol):
@@ -82,13 +180,25 @@ class Engine(Protocol):
         """``listener`` is called on the event loop, in order, for every event from now on."""
 
     def submit(self, request: Request, owner: int) -> Job:
-        """Queue ``request`` for uid ``owner`` and return its job at once. Raises BusyError when too many wait."""
+        """Queue ``request`` for uid ``owner`` and return its job at once. Raises BusyError when too many wait,
+        NotFoundError and UnsupportedError for a root that is not there."""
 
     def cancel(self, number: int) -> None:
-        """Cancel a queued job. Raises NotFoundError, or UnsupportedError once it runs (publishing is atomic)."""
+        """Cancel a job that waits, or one of a shared root, which rolls back. Raises NotFoundError, or
+        UnsupportedError for others once they run (publishing is atomic)."""
 
     async def plan(self, *, diff: bool) -> PlanView:
         """What a run would do now, without doing it."""
 
     async def generations(self) -> tuple[Generation, ...]:
         """The generations that can be rolled back to, newest first."""
+
+    async def cdsls(self, root: str) -> tuple[Cdsl, ...]:
+        """What the inventory of a shared root has. Raises NotFoundError, BusyError when the root does not answer,
+        and what reading an inventory raises."""
+
+    async def check_cdsls(self, root: str) -> tuple[Finding, ...]:
+        """What is wrong with the CDSLs of a shared root now. Raises as ``cdsls``."""
+
+    async def backups(self, root: str) -> tuple[str, ...]:
+        """The names of the backups in a shared root. Raises as ``cdsls``."""

@@ -78,6 +78,10 @@ class JobBook:
             raise UnsupportedError(f"job {number} is {job.state}", "only a job that still waits can be cancelled")
         self._end(replace(job, state=JobState.CANCELLED, message="cancelled before it started"))
 
+    def cancelled(self, number: int, message: str) -> None:
+        """A running job was cancelled and is rolled back."""
+        self._end(replace(self.get(number), state=JobState.CANCELLED, message=message))
+
     def close(self) -> None:
         """Forget everything and every timer; nothing is reported any more."""
         for timer in self._timers.values():

@@ -107,6 +107,16 @@ class Reconciler:
         """Loop time of the last sign of life of the run that is going on, None while idle."""
         return self._writer.busy_since
 
+    @property
+    def book(self) -> JobBook:
+        """For those who have jobs beside the runs."""
+        return self._book
+
+    @property
+    def teller(self) -> Teller:
+        """For those who have something to show beside the runs."""
+        return self._teller
+
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         self._teller.subscribe(listener)
 

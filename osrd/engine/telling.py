@@ -5,14 +5,23 @@ A thing is told when it changes, not each time a run sees it again: a full disk 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from osrd.engine.journal import MessageId, log_event
 from osrd.engine.pipeline import Run
 from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding, Severity
-from osrd.model.view import ConfigRejected, DriftDetected, Event, Reconciled, Snapshot, SnapshotChanged, State
+from osrd.model.view import (
+    ConfigRejected,
+    DriftDetected,
+    Event,
+    Reconciled,
+    SharedRootView,
+    Snapshot,
+    SnapshotChanged,
+    State,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +51,7 @@ class Teller:
         self._trouble: tuple[Finding, ...] = ()  # why the last run has no result
         self._rejected: tuple[Finding, ...] = ()
         self._drifted: frozenset[str] = frozenset()  # told already, and not repaired yet
+        self._roots: Mapping[str, SharedRootView] = {}
         self._stopping = False
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -62,6 +72,11 @@ class Teller:
 
     def watching(self, mode: str) -> None:
         self._watch_mode = mode
+        self._show()
+
+    def roots(self, views: Mapping[str, SharedRootView]) -> None:
+        """The shared roots, which are looked at beside the runs."""
+        self._roots = views
         self._show()
 
     def stopping(self) -> None:
@@ -104,13 +119,23 @@ class Teller:
     def _show(self, logged: tuple[Finding, ...] = ()) -> None:
         """Make the snapshot anew. Findings that are ``logged`` otherwise are not logged here."""
         seen = self._seen
-        findings = tuple(dict.fromkeys((*seen.findings, *self._trouble, *self._extra)))
+        of_roots = tuple(finding for root in self._roots.values() for finding in root.findings)
+        findings = tuple(dict.fromkeys((*seen.findings, *self._trouble, *self._extra, *of_roots)))
         state, in_sync = seen.state, seen.in_sync
         if self._trouble:
             state, in_sync = (State.INVALID if state is State.INVALID else State.DEGRADED), False
+        elif state is State.READY and any(finding.severity is Severity.ERROR for finding in of_roots):
+            state = State.DEGRADED
         if self._stopping:
             state = State.STOPPING
-        after = replace(seen, state=state, in_sync=in_sync, findings=findings, watch_mode=self._watch_mode)
+        after = replace(
+            seen,
+            state=state,
+            in_sync=in_sync,
+            findings=findings,
+            shared_roots=self._roots,
+            watch_mode=self._watch_mode,
+        )
         before, self.snapshot = self.snapshot, after
         if after != before:
             _log_findings({*before.findings, *logged}, after)

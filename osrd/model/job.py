@@ -12,6 +12,18 @@ class JobKind(StrEnum):
     ROLLBACK = "rollback"
     RELOAD = "reload"
     EDIT = "edit"
+    CDSL_INIT = "cdsl-init"
+    CDSL_MAKE = "cdsl-make"
+    CDSL_SHARE = "cdsl-share"
+    CDSL_REMOVE = "cdsl-remove"
+    CDSL_REPAIR = "cdsl-repair"
+    CDSL_CONVERT = "cdsl-convert"
+    CDSL_UNDO = "cdsl-undo"
+    CDSL_ADOPT = "cdsl-adopt"
+    CDSL_ARCHIVE = "cdsl-archive"
+    CDSL_DROP = "cdsl-drop"
+    CDSL_FOLLOW = "cdsl-follow"  # osrd's own: a node came, or a killed change is settled
+    BIND_LINK = "bind-link"
 
 
 class JobState(StrEnum):

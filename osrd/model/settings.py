@@ -111,13 +111,18 @@ class BootSettings:
     keep_generations: int = 10
 
 
+#: What ``link`` says in place of a node when this host must mount nothing.
+NO_LINK = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class RootSettings:
     """One ``[root NAME]`` section: what this host knows about a shared root of cluster.conf.
 
     ``volume`` is matched against ``rootvolume@name`` (``server:/path`` or a device), "" matches every volume that
     no other section matches. ``path`` is the root on this host. Kernels and initrds are files of this host.
-    ``way`` and ``export_options`` of None mean the general setting.
+    ``way`` and ``export_options`` of None mean the general setting. ``link`` is the node whose tree is mounted at the
+    link on this host, NO_LINK for none, "" for the lowest node.
     """
 
     name: str
@@ -130,6 +135,7 @@ class RootSettings:
     way: BootWay | None = None
     append: str = ""
     export_options: str | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

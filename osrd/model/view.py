@@ -60,6 +60,36 @@ class RootView:
     nodes: int
 
 
+class RootState(StrEnum):
+    """Whether the CDSLs of a shared root can be worked with on this host."""
+
+    UNKNOWN = "unknown"  # not looked at yet
+    ABSENT = "absent"  # not on this host
+    PLAIN = "plain"  # without CDSLs
+    READY = "ready"
+    FAILED = "failed"  # see its findings
+    STUCK = "stuck"  # its file system does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRootView:
+    """A ``[root NAME]`` of osrd.conf as it was when it was last looked at. ``source`` is its root volume in
+    cluster.conf, "" when no node uses it; ``link`` is a path inside the root; ``link_node`` is whose tree is kept
+    mounted there, "" for none, and ``link_mounted`` whether it is."""
+
+    name: str
+    path: str = ""
+    source: str = ""
+    fstype: str = ""
+    nodes: int = 0
+    state: RootState = RootState.UNKNOWN
+    cdsls: int = 0
+    link: str = ""
+    link_node: str = ""
+    link_mounted: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
 class ServiceState(StrEnum):
     """Whether a server that reads osrd's files was there the last time osrd had to tell it something."""
 
@@ -96,6 +126,7 @@ class Snapshot:
     findings: tuple[Finding, ...] = ()
     nodes: Mapping[str, NodeView] = field(default_factory=dict, repr=False)
     roots: tuple[RootView, ...] = ()
+    shared_roots: Mapping[str, SharedRootView] = field(default_factory=dict)
     dhcp: ServiceState = ServiceState.UNKNOWN
     nfs: ServiceState = ServiceState.UNKNOWN
     watch_mode: str = "inotify"

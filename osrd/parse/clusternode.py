@@ -120,6 +120,11 @@ def oddity(element: Element, line: int, known: frozenset[str] | tuple[str, ...],
     return Oddity(kind, tag, attribute, near[0] if near else "", line)
 
 
+def properties_below(element: Element) -> Attributes:
+    """What the ``<properties>`` of an element say, in any of their spellings."""
+    return _Reader().properties(element)
+
+
 class _Reader:
     """Reads one node; collects what it does not know on the way."""
 
@@ -187,12 +192,12 @@ class _Reader:
             driver=get("driver", ""),
             type=get("type", ""),
             onboot=get("onboot", ""),
-            properties=self._properties(element) if len(element) else (),
+            properties=self.properties(element) if len(element) else (),
             extra=self._extra(element, _NIC),
             line=_line(element),
         )
 
-    def _properties(self, eth: Element) -> Attributes:
+    def properties(self, eth: Element) -> Attributes:
         """``<properties>`` in its three spellings: text ``KEY=value``, a name with the value as text, and a name with
         a ``value`` attribute. A name whose text repeats it (``MTU``: ``MTU=9000``) is the first spelling too."""
         found = []

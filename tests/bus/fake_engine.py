@@ -3,8 +3,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from osrd.engine import api
+from osrd.model.cdsl import Cdsl, CdslType
 from osrd.model.cluster import Nic, Node, RootVolume
 from osrd.model.errors import NotFoundError, UnsupportedError
 from osrd.model.finding import Finding, Place, Severity
@@ -19,18 +21,23 @@ from osrd.model.view import (
     NodeView,
     PlannedAction,
     PlanView,
+    RootState,
     RootView,
+    SharedRootView,
     Snapshot,
     SnapshotChanged,
     State,
 )
 
+T = TypeVar("T")
 KINDS = {
     api.Reconcile: JobKind.RECONCILE,
     api.Apply: JobKind.APPLY,
     api.Verify: JobKind.VERIFY,
     api.Rollback: JobKind.ROLLBACK,
     api.Reload: JobKind.RELOAD,
+    api.MakeHostDependent: JobKind.CDSL_MAKE,
+    api.DropBackup: JobKind.CDSL_DROP,
 }
 
 
@@ -55,6 +62,21 @@ def view(number: int, name: str = "") -> NodeView:
     return NodeView(str(number), node, False, BootWay.FULL, "main")
 
 
+def shared_root(name: str = "main", **values: object) -> SharedRootView:
+    start = SharedRootView(
+        name,
+        "/srv/root",
+        "nas:/vol/root",
+        "nfs",
+        state=RootState.READY,
+        cdsls=2,
+        link="cdsl.local",
+        link_node="1",
+        link_mounted=True,
+    )
+    return replace(start, **values)
+
+
 def snapshot(nodes: int = 2, **values: object) -> Snapshot:
     views = {str(number): view(number) for number in range(1, nodes + 1)}
     start = Snapshot(
@@ -65,6 +87,7 @@ def snapshot(nodes: int = 2, **values: object) -> Snapshot:
         cluster_name="axqa107",
         nodes=views,
         roots=(RootView("main", "nas:/vol/root", "nfs", "/srv/root", nodes),),
+        shared_roots={"main": shared_root(nodes=nodes)},
     )
     return replace(start, **values)
 
@@ -78,6 +101,11 @@ class FakeEngine:
         self.requests: list[tuple[api.Request, int]] = []
         self.failure: Exception | None = None
         self.plan_view = PlanView("0123abcd", (PlannedAction("write", "/srv/tftp/x", "new", "node1", "+x"),))
+        self.inventory = (
+            Cdsl("var", CdslType.HOSTDEPENDENT, ("1", "2"), "1795341958.99"),
+            Cdsl("var/\udcff", CdslType.SHARED),
+        )
+        self.root_findings: tuple[Finding, ...] = ()
         self._listeners: list[Callable[[Event], None]] = []
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -105,6 +133,21 @@ class FakeEngine:
 
     async def generations(self) -> tuple[Generation, ...]:
         return (Generation(7, 1.5, "cluster.conf", 3, 4, 1, current=True),)
+
+    async def cdsls(self, root: str) -> tuple[Cdsl, ...]:
+        return self._of(root, self.inventory)
+
+    async def check_cdsls(self, root: str) -> tuple[Finding, ...]:
+        return self._of(root, self.root_findings)
+
+    async def backups(self, root: str) -> tuple[str, ...]:
+        return self._of(root, ("1795341958.99-var",))
+
+    def _of(self, root: str, answer: T) -> T:
+        if self.failure is not None:
+            raise self.failure
+        assert root in self.snapshot.shared_roots
+        return answer
 
     def change(self, job: Job) -> None:
         self.jobs = tuple(job if old.number == job.number else old for old in self.jobs)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from osrd.bus.names import JOB, MANAGER, NODE
+from osrd.bus.names import JOB, MANAGER, NODE, SHARED_ROOT
 from osrd.engine import api
 from osrd.model.errors import (
     BusyError,
@@ -145,8 +145,11 @@ def test_properties_of_every_object(bus: PrivateBus) -> None:
             job = await client.properties(f"{ROOT}/jobs/1", JOB)
             assert (job["Kind"], job["State"], job["Owner"], job["Result"]) == ("verify", "queued", os.geteuid(), {})
             managed = await client.managed_objects()
-            assert set(managed) == {NODE_1, f"{ROOT}/nodes/2", f"{ROOT}/jobs/1"}
+            assert set(managed) == {NODE_1, f"{ROOT}/nodes/2", f"{ROOT}/roots/main", f"{ROOT}/jobs/1"}
             assert managed[NODE_1] == {NODE: node}
+            root = await client.properties(f"{ROOT}/roots/main", SHARED_ROOT)
+            assert managed[f"{ROOT}/roots/main"] == {SHARED_ROOT: root}
+            assert (root["Path"], root["Link"], root["LinkMounted"]) == ("/srv/root", b"cdsl.local", True)
             assert managed[f"{ROOT}/jobs/1"] == {JOB: job}
 
     asyncio.run(story())

@@ -203,10 +203,17 @@ VARIANT = st.one_of(
     st.binary(max_size=20).map(lambda value: Variant("ay", value)),
     st.integers(-(2**31), -1).map(lambda value: Variant("i", value)),
 )
-KEYS = st.one_of(st.sampled_from(["diff", "expected_version", "nodeid", "ip", "eth1.mac"]), TEXT)
+KEYS = st.one_of(
+    st.sampled_from(
+        ["diff", "expected_version", "nodeid", "ip", "eth1.mac", "from", "recursive", "discard", "others"]
+    ),
+    TEXT,
+)
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "s": TEXT,
     "t": UINT64,
+    "as": st.lists(TEXT, max_size=3),
+    "ay": st.one_of(st.sampled_from([b"", b"/var", b"var/lib\0", b"..", b"x" * 5000]), st.binary(max_size=20)),
     "v": VARIANT,
     "a{sv}": st.dictionaries(KEYS, VARIANT, max_size=3),
 }
@@ -215,7 +222,7 @@ METHODS = [
     for interface in [*contract.load().values(), standard.OBJECT_MANAGER, *standard.EVERYWHERE]
     for method in interface.methods.values()
 ]
-PATHS = [ROOT, NODE_1, f"{ROOT}/jobs/1", f"{ROOT}/nodes", "/", "/nowhere"]
+PATHS = [ROOT, NODE_1, f"{ROOT}/roots/main", f"{ROOT}/jobs/1", f"{ROOT}/nodes", "/", "/nowhere"]
 SENSIBLE = (STANDARD, f"{BUS_NAME}.Error.")
 
 

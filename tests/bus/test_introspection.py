@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from osrd.bus import contract, standard, values
+from osrd.bus import contract, dispatcher, standard, values
 from osrd.bus.contract import FILES, Emits, parsed
-from osrd.bus.names import JOB, MANAGER, NODE
+from osrd.bus.names import JOB, MANAGER, NODE, SHARED_ROOT
 from osrd.model.errors import InvalidConfigError
 from tests.bus.fake_engine import FakeEngine
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, gdbus, run, serving
@@ -42,7 +42,13 @@ def test_live_is_shipped(bus: PrivateBus) -> None:
     async def story() -> None:
         async with serving(bus, FakeEngine()), asking(bus) as client:
             await client.call(MANAGER, "Verify", "a{sv}", {})
-            for path, ours in ((ROOT, MANAGER), (f"{ROOT}/nodes/1", NODE), (f"{ROOT}/jobs/1", JOB)):
+            objects = {
+                ROOT: MANAGER,
+                f"{ROOT}/nodes/1": NODE,
+                f"{ROOT}/roots/main": SHARED_ROOT,
+                f"{ROOT}/jobs/1": JOB,
+            }
+            for path, ours in objects.items():
                 live = {item.get("name"): item for item in (await introspected(client, path)).iterfind("interface")}
                 expected = {standard.PEER.name, standard.INTROSPECTABLE.name, standard.PROPERTIES.name, ours}
                 expected |= {standard.OBJECT_MANAGER.name} if path == ROOT else set()
@@ -71,6 +77,8 @@ def test_the_tree_can_be_walked_from_the_root(bus: PrivateBus) -> None:
                 f"{ROOT}/nodes",
                 f"{ROOT}/nodes/1",
                 f"{ROOT}/nodes/2",
+                f"{ROOT}/roots",
+                f"{ROOT}/roots/main",
                 f"{ROOT}/jobs",
             ]
 
@@ -105,7 +113,12 @@ def test_broken_xml_is_named(text: bytes) -> None:
 
 def test_tables_are_those_of_the_files() -> None:
     interfaces = contract.load()
-    tables = {MANAGER: values.MANAGER_PROPERTIES, NODE: values.NODE_PROPERTIES, JOB: values.JOB_PROPERTIES}
+    tables = {
+        MANAGER: values.MANAGER_PROPERTIES,
+        NODE: values.NODE_PROPERTIES,
+        SHARED_ROOT: values.SHARED_ROOT_PROPERTIES,
+        JOB: values.JOB_PROPERTIES,
+    }
     for name, table in tables.items():
         assert list(table) == list(interfaces[name].properties)
     assert interfaces[MANAGER].properties["Findings"].emits is Emits.INVALIDATES
@@ -116,8 +129,17 @@ def test_tables_are_those_of_the_files() -> None:
 def test_every_action_is_in_the_polkit_policy() -> None:
     policy = etree.parse(REPOSITORY / "data/polkit/org.opensharedroot.osrd.policy")
     actions = {action.get("id") for action in policy.iterfind("action")}
-    used = {method.action for interface in contract.load().values() for method in interface.methods.values()}
+    methods = [method for interface in contract.load().values() for method in interface.methods.values()]
+    used = {method.action for method in methods} | {asked for method in methods for asked in method.stricter.values()}
     assert used == actions
+
+
+def test_a_stricter_action_belongs_to_a_boolean_option() -> None:
+    """Else nobody would ever be asked about it."""
+    for interface, methods in dispatcher._METHODS.items():
+        for name, method in contract.load()[interface].methods.items():
+            for option in method.stricter:
+                assert (option, bool) in methods[name].options, name
 
 
 def test_every_method_ends_in_options() -> None:

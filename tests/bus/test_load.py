@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-from osrd.bus.names import MANAGER, NODE
+from osrd.bus.names import MANAGER, NODE, SHARED_ROOT
 from osrd.bus.wire import Incoming
-from tests.bus.fake_engine import FakeEngine, finding, snapshot
+from tests.bus.fake_engine import FakeEngine, finding, shared_root, snapshot
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, busctl, gdbus, raw, run, serving
 from tests.eventually import eventually_async
 
@@ -68,7 +68,7 @@ def test_listings_of_ten_thousand_nodes(bus: PrivateBus) -> None:
             assert ran.out.count("'Quarantined': <false>") == NODES
             async with heartbeat("GetManagedObjects, again, by busctl"):
                 ran = await busctl(bus, "call", NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
-            assert ran.out.startswith(f"a{{oa{{sa{{sv}}}}}} {NODES} ")
+            assert ran.out.startswith(f"a{{oa{{sa{{sv}}}}}} {NODES + 1} ")
             async with heartbeat("ListNodes, first"):
                 ran = await gdbus(bus, f"{MANAGER}.ListNodes", "{}")
             assert ran.out.count(f"objectpath '{ROOT}/nodes/") + ran.out.count(f"('{ROOT}/nodes/") == NODES
@@ -85,7 +85,7 @@ def test_our_own_unmarshaller_agrees(bus: PrivateBus) -> None:
     async def story() -> None:
         async with serving(bus, FakeEngine(snapshot(300))), asking(bus) as client:
             managed = await client.managed_objects()
-            assert len(managed) == 300
+            assert len(managed) == 300 + 1  # the shared root
             for number in (1, 2, 77, 300):
                 path = f"{ROOT}/nodes/{number}"
                 assert managed[path] == {NODE: await client.properties(path, NODE)}
@@ -141,6 +141,21 @@ def test_a_thousand_findings(bus: PrivateBus) -> None:
             assert ran.out.startswith("aa{sv} 1000 ")
             async with heartbeat("GetAll"):
                 ran = await gdbus(bus, "org.freedesktop.DBus.Properties.GetAll", MANAGER)
+            assert "'FindingsTotal': <uint32 5000>" in ran.out
+
+    asyncio.run(story())
+
+
+def test_a_thousand_findings_of_a_shared_root(bus: PrivateBus) -> None:
+    async def story() -> None:
+        roots = {"main": shared_root(findings=tuple(finding(number) for number in range(5000)))}
+        engine = FakeEngine(snapshot(shared_roots=roots))
+        async with serving(bus, engine):
+            async with heartbeat("Findings of a root"):
+                ran = await busctl(bus, "get-property", NAME, f"{ROOT}/roots/main", SHARED_ROOT, "Findings")
+            assert ran.out.startswith("aa{sv} 1000 ")
+            async with heartbeat("GetManagedObjects"):
+                ran = await gdbus(bus, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
             assert "'FindingsTotal': <uint32 5000>" in ran.out
 
     asyncio.run(story())

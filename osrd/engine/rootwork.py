@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done in one shared root, in a thread that may hang there: look and make it true, or carry out one request.
+
+A look is level-triggered: it compares and repairs the difference, and with nothing to repair it writes nothing
+(law 1). What a user asks for is done by a SharedRoot alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
+
+from osrd.engine.api import (
+    AdoptTree,
+    ArchiveTree,
+    BindLink,
+    ConvertLayout,
+    CreateInfrastructure,
+    DropBackup,
+    MakeHostDependent,
+    MakeShared,
+    RemoveCdsl,
+    RepairCdsls,
+    RootRequest,
+    UndoCdsl,
+)
+from osrd.model.cdsl import INVENTORY, Cdsl, Changed, Inventory, Layout, Members, Removal
+from osrd.model.errors import ConflictError, NotFoundError, OsrdError, UnsupportedError
+from osrd.model.finding import Finding, Place, Severity
+from osrd.model.mount import Mount
+from osrd.model.view import RootState
+from osrd.plan.bindmounts import BindPlan
+from osrd.plan.rootlink import wanted_tree
+
+Progress = Callable[[float, str], None]
+Cancelled = Callable[[], bool]
+
+
+class Root(Protocol):
+    """What is used of a SharedRoot (osrd.engine.sharedroot)."""
+
+    @property
+    def inventory(self) -> Inventory: ...
+    @property
+    def nodes(self) -> tuple[str, ...]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def init(self, layout: Layout | None = None, *, maxnodeidnum: int = 0, use_nodeids: bool = True) -> Changed: ...
+    def make(self, path: str, nodes: tuple[str, ...] = ()) -> Changed: ...
+    def share(self, path: str, winner: str = "") -> Changed: ...
+    def remove(self, path: str, removal: Removal) -> Changed: ...
+    def undo(self) -> Changed: ...
+    def recover(self) -> Changed: ...
+    def check(self) -> tuple[Finding, ...]: ...
+    def repair(self) -> Changed: ...
+    def rebuild(self) -> Changed: ...
+    def convert(self) -> Changed: ...
+    def follow(self) -> tuple[Changed, tuple[Finding, ...]]: ...
+    def adopt(self, tree: str, node: str) -> Changed: ...
+    def archive(self, node: str) -> Changed: ...
+    def backups(self) -> tuple[str, ...]: ...
+    def drop_backup(self, name: str) -> Changed: ...
+
+
+class OpenRoot(Protocol):
+    """Opens the root at ``path``. Raises OsrdError, NotFoundError when nothing is there."""
+
+    def __call__(self, path: str, members: Members, *, progress: Progress, cancelled: Cancelled) -> Root: ...
+
+
+class Mounter(Protocol):
+    """Bind mounts at the links of shared roots (osrd.apply.mounts)."""
+
+    def keep(self, path: str, layout: Layout, node: str) -> BindPlan: ...
+    def release(self, path: str, layout: Layout) -> tuple[Mount, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What should be true of a root: where it is ("" not on this host), whose nodes use it (None while no usable
+    cluster.conf says so), and what osrd.conf, or a caller since, says about ``link``. ``source`` and ``fstype`` are
+    its volume in cluster.conf."""
+
+    path: str
+    members: Members | None = None
+    link: str = ""
+    source: str = ""
+    fstype: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The bind mount as it was left: whose tree is wanted, whether it is there, and why not."""
+
+    node: str = ""
+    mounted: bool = False
+    findings: tuple[Finding, ...] = ()
+    done: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look saw and did. ``changed`` is what it did in the root."""
+
+    state: RootState
+    layout: Layout | None = None
+    cdsls: int = 0
+    link: Link = Link()
+    findings: tuple[Finding, ...] = ()
+    changed: Changed = field(default_factory=Changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How work in a root tells that it goes on, and is told to stop."""
+
+    progress: Progress
+    cancelled: Cancelled
+
+
+def _silent(fraction: float, message: str) -> None:
+    """Nobody waits for progress."""
+
+
+QUIET = Control(_silent, lambda: False)
+
+
+class RootWork:
+    """For one root; every method is called in a thread, and raises OsrdError. ``name`` is its section's."""
+
+    def __init__(self, name: str, open_root: OpenRoot, mounter: Mounter) -> None:
+        self._name = name
+        self._open_root = open_root
+        self._mounter = mounter
+
+    def look(self, order: Order, control: Control) -> Looked:
+        """Settle what a crash left, follow the cluster, keep the mount, check."""
+        try:
+            root = self._open(order, control)
+        except NotFoundError:
+            return Looked(RootState.ABSENT)
+        with root:
+            changed = root.recover()
+            layout = _layout(root)
+            if layout is None:
+                return Looked(RootState.PLAIN, changed=changed)
+            findings: tuple[Finding, ...] = ()
+            if order.members is not None:
+                followed, findings = root.follow()
+                changed = _both(changed, followed)
+            link = self._linked(root, order)
+            findings = tuple(dict.fromkeys((*findings, *root.check())))
+            located = tuple(_located(finding, order.path) for finding in findings)
+            return Looked(RootState.READY, layout, len(root.inventory.cdsls), link, located, changed)
+
+    def link(self, order: Order) -> Link:
+        """Only the mount: the mount table changed."""
+        try:
+            with self._open(order, QUIET) as root:
+                return self._linked(root, order) if _layout(root) is not None else Link()
+        except NotFoundError:
+            return Link()
+
+    def release(self, path: str, layout: Layout) -> tuple[Mount, ...]:
+        """Take the mount away: the root leaves the configuration."""
+        return self._mounter.release(path, layout)
+
+    def perform(self, request: RootRequest, order: Order, control: Control) -> Changed:
+        """What a user asked for."""
+        with self._open(order, control) as root:
+            match request:
+                case CreateInfrastructure(_, layout, maxnodeidnum, use_nodeids):
+                    changed = root.init(layout, maxnodeidnum=maxnodeidnum, use_nodeids=use_nodeids)
+                case MakeHostDependent(_, path, nodes):
+                    changed = root.make(path, nodes)
+                case MakeShared(_, path, winner):
+                    changed = root.share(path, winner)
+                case RemoveCdsl(_, path, removal):
+                    changed = root.remove(path, removal)
+                case RepairCdsls(_, rebuild):
+                    changed = _both(root.rebuild(), root.repair()) if rebuild else root.repair()
+                case ConvertLayout():
+                    changed = root.convert()
+                case UndoCdsl():
+                    changed = root.undo()
+                case AdoptTree(_, tree, node):
+                    changed = root.adopt(tree, node)
+                case ArchiveTree(_, node):
+                    changed = root.archive(node)
+                case DropBackup(_, name):
+                    changed = root.drop_backup(name)
+                case BindLink():
+                    changed = self._bound(root, order)
+        return changed
+
+    def cdsls(self, order: Order) -> tuple[Cdsl, ...]:
+        with self._open(order, QUIET) as root:
+            return root.inventory.cdsls
+
+    def check(self, order: Order) -> tuple[Finding, ...]:
+        with self._open(order, QUIET) as root:
+            return tuple(_located(finding, order.path) for finding in root.check())
+
+    def backups(self, order: Order) -> tuple[str, ...]:
+        with self._open(order, QUIET) as root:
+            return root.backups()
+
+    def _open(self, order: Order, control: Control) -> Root:
+        if not order.path:
+            raise NotFoundError(f"[root {self._name}] has no path on this host", "set path in osrd.conf")
+        members = order.members or Members()
+        return self._open_root(order.path, members, progress=control.progress, cancelled=control.cancelled)
+
+    def _linked(self, root: Root, order: Order) -> Link:
+        """Make the mount true. Trouble with it is a finding: the root can be worked with all the same."""
+        if order.members is None and not order.link:
+            return Link()  # who is the lowest is not known
+        node = self._wanted(root, order)
+        try:
+            plan = self._mounter.keep(order.path, root.inventory.layout, node)
+        except OsrdError as error:
+            fix = error.fix or "osrd tries again at the next change of the mount table"
+            return Link(node, findings=(Finding("root-link", Severity.WARNING, error.message, fix, node=node),))
+        mounted = bool(node) and (plan.action is not None or plan.bound.node == node)
+        return Link(node, mounted, plan.findings, str(plan.action or ""))
+
+    def _wanted(self, root: Root, order: Order) -> str:
+        members = order.members or Members()
+        return wanted_tree(root.nodes, members, root.inventory.layout.prefix, order.link)
+
+    def _bound(self, root: Root, order: Order) -> Changed:
+        """BindLink: the same, but trouble is an answer to who asked."""
+        if _layout(root) is None:
+            raise UnsupportedError(f"{order.path} has no CDSLs", "prepare it: osrctl cdsl init")
+        plan = self._mounter.keep(order.path, root.inventory.layout, self._wanted(root, order))
+        if plan.findings and plan.action is None:
+            raise ConflictError(plan.findings[0].message, plan.findings[0].fix)
+        return Changed((str(plan.action),) if plan.action else ())
+
+
+def _layout(root: Root) -> Layout | None:
+    """None for a root without CDSLs, which is left alone."""
+    try:
+        return root.inventory.layout
+    except NotFoundError:
+        return None
+
+
+def _both(first: Changed, second: Changed) -> Changed:
+    return Changed(first.lines + second.lines, first.backups + second.backups)
+
+
+def _located(finding: Finding, path: str) -> Finding:
+    """With several roots a finding must say in which it is."""
+    if finding.place is not None:
+        return finding
+    return replace(finding, place=Place(f"{path.rstrip('/')}/{INVENTORY}"))
