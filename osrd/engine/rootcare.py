@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -16,9 +16,10 @@ from osrd.apply.rootcare.edits import Edits
 from osrd.apply.rootcare.fresh import Maker
 from osrd.apply.rootcare.record import RECORD, Entry, Run, write_record
 from osrd.apply.runner import Runner, SubprocessRunner
+from osrd.engine.members import section_of
 from osrd.model.cdsl import Changed, Inventory, Layout, Members
 from osrd.model.cluster import Cluster
-from osrd.model.errors import ConflictError, OsrdError
+from osrd.model.errors import ConflictError, NotFoundError, OsrdError
 from osrd.model.finding import Finding
 from osrd.model.rootcare import (
     Change,
@@ -35,9 +36,15 @@ from osrd.model.rootcare import (
     SetAside,
     Write,
 )
+from osrd.model.settings import Settings
+from osrd.observe.inputs import read_input
 from osrd.observe.inside import Inside
 from osrd.observe.rootcare import InsideReader, read_inventory
+from osrd.parse.clusterconf import parse_cluster
+from osrd.parse.elements import MAX_SIZE as MAX_CLUSTER
 from osrd.parse.inventory import MAX_SIZE, parse_inventory
+from osrd.plan.members import members_of
+from osrd.plan.rootcare.clusterfile import CLUSTER_CONF
 from osrd.plan.rootcare.distribution import family
 from osrd.plan.rootcare.preparation import Preparation, prepare
 from osrd.plan.rootcare.shown import action, headline
@@ -76,6 +83,32 @@ def nodes_of(cluster: Cluster, members: Members, data: bytes) -> Nodes:
     names = frozenset(nic.name for nic in nics if nic.name)
     macs = frozenset(nic.mac.lower() for nic in nics if nic.mac)
     return Nodes(members, names, macs, data)
+
+
+def find_nodes(root: str, settings: Settings, named: str = "", maxnodeidnum: int = 0) -> Nodes:
+    """From the cluster.conf ``named``, else this host's, else the root's own. Raises NotFoundError for a file that was
+    named, InvalidConfigError."""
+    try:
+        file = named or settings.cluster_conf
+        data = read_input(file, MAX_CLUSTER).data
+    except NotFoundError:
+        if named:
+            raise
+        return replace(_nodes_inside(root, settings), data=None, maxnodeidnum=maxnodeidnum)
+    return replace(_nodes_in(data, file, root, settings), maxnodeidnum=maxnodeidnum)
+
+
+def _nodes_inside(root: str, settings: Settings) -> Nodes:
+    try:
+        with Inside.open(root) as inside:
+            return _nodes_in(inside.read(CLUSTER_CONF, MAX_CLUSTER), inside.name(CLUSTER_CONF), root, settings)
+    except (NotFoundError, ConflictError):
+        return Nodes()  # what is odd about the file is a rule's business
+
+
+def _nodes_in(data: bytes, file: str, root: str, settings: Settings) -> Nodes:
+    cluster = parse_cluster(data, file)
+    return nodes_of(cluster, members_of(cluster, settings, section_of(root, settings))[0], data)
 
 
 @dataclass(slots=True)
