@@ -15,7 +15,7 @@ PARTS = ("boot", "usr", "var")
 #: mount points of a running system: that they are file systems of their own is not worth a word
 VIRTUAL = frozenset({"proc", "sys", "dev", "run", "tmp", "mnt", "media"})
 
-_WILD = re.compile(r"[*?\[\\]")
+_WILD, _SPECIAL = re.compile(r"[*?\[]"), re.compile(r"[*?\[\\]")
 _PROGRESS = re.compile(r"\s*([0-9][0-9,.]*)\s+[0-9]+%\s")
 #: a destination that keeps no labels (NFS) says so for each file
 _UNSUPPORTED = re.compile(r"(?:xattr|_acl|xal_set).*(?:\(95\)|not supported)", re.IGNORECASE)
@@ -69,7 +69,7 @@ def _pattern(excluded: Excluded) -> str:
     """An anchored pattern that matches this name only. rsync takes backslashes for escapes in patterns with wildcards
     only."""
     wild = _WILD.search(excluded.path) is not None or excluded.contents
-    path = _WILD.sub(r"\\\g<0>", excluded.path) if wild else excluded.path
+    path = _SPECIAL.sub(r"\\\g<0>", excluded.path) if wild else excluded.path
     return f"/{path}/*" if excluded.contents else f"/{path}"
 
 
