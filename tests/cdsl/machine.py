@@ -188,7 +188,7 @@ class SharedRootMachine(RuleBasedStateMachine):
         removal = Removal(winner, recursive=bool(children), others=Place.BACKUP)
         self.change(lambda root: root.remove(path, removal), lambda model: model.remove(path, winner), crash)
 
-    @precondition(lambda self: False)
+    @precondition(lambda self: len(self.model.views) < 5)
     @rule()
     def add_node(self) -> None:
         number = str(len(self.model.views))
