@@ -12,20 +12,30 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from osrd.apply.cdsl.backups import backups, drop_backup
 from osrd.apply.cdsl.lock import locked
 from osrd.apply.cdsl.transaction import Transactions
-from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, Changed, Inventory, Layout, Members, Removal
-from osrd.model.errors import NotFoundError
+from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, WORK, Changed, Inventory, Layout, Members, Removal
+from osrd.model.errors import ConflictError, InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding
+from osrd.model.mount import Bound
 from osrd.model.transaction import Transaction
-from osrd.observe.copies import differing
+from osrd.observe.differing import differing
 from osrd.observe.inside import Inside
-from osrd.parse.inventory import parse_inventory
+from osrd.observe.mounts import physical_path, read_mounts
+from osrd.parse.inventory import parse_inventory, render_inventory
+from osrd.plan.bindmounts import bound
+from osrd.plan.cdsl.check import check
+from osrd.plan.cdsl.conversion import convert
 from osrd.plan.cdsl.infrastructure import infrastructure
 from osrd.plan.cdsl.make import make
+from osrd.plan.cdsl.membership import add_nodes, adopt, archive
 from osrd.plan.cdsl.nodes import identities
 from osrd.plan.cdsl.paths import rebased, resolve
+from osrd.plan.cdsl.rebuild import rebuild
 from osrd.plan.cdsl.remove import remove
+from osrd.plan.cdsl.repair import repair
+from osrd.plan.cdsl.settings import with_setting
 from osrd.plan.cdsl.share import choose, copies, share
 from osrd.plan.cdsl.sight import Look, Sight
 
@@ -141,9 +151,7 @@ class SharedRoot:
             src = self._public(inventory, path)
             wanted = replace(removal, winner=self._named(inventory, removal.winner))
             best, differ = ("", ()) if removal.discard else self._compared(inventory, src, wanted.winner)
-            return remove(
-                inventory, src, wanted, best, differ, self._look, self._when(), names=self._inside.names
-            )
+            return remove(inventory, src, wanted, best, differ, self._look, self._when(), names=self._inside.names)
 
         return self._change(plan)
 
@@ -158,12 +166,117 @@ class SharedRoot:
         with locked(self._inside, self._wait):
             return self._transactions.recover()
 
+    def follow(self) -> tuple[Changed, tuple[Finding, ...]]:
+        """A tree, and an entry in every CDSL that is for all, for nodes that are new in cluster.conf; and what is
+        wrong then, the trees of gone nodes among it."""
+        changed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
+        return changed, self.check()
+
     def check(self) -> tuple[Finding, ...]:
         """What is wrong on the disk and in the mount table, each with its repair; writes nothing."""
-        return ()
+        inventory = self.inventory
+        nodes = identities(inventory, self._members)
+        now = self._at_link(inventory)
+        mounts = tuple(str(mount) for mount in now.stack)
+        return check(inventory, nodes, self._look, self._inside.names, mounts, now.node)
 
-    def follow(self) -> Changed:
-        return self._change(lambda inventory: infrastructure(inventory, *self._nodes_look_when(inventory)))
+    def repair(self) -> Changed:
+        """Links, trees and copies that are missing, made again; what is in the place of a link is kept."""
+        return self._change(lambda inventory: repair(inventory, *self._nodes_look_when(inventory)))
+
+    def rebuild(self, layout: Layout | None = None) -> Changed:
+        """The inventory anew from the disk alone. What a readable one says of names and nodes is kept."""
+        with locked(self._inside, self._wait):
+            recovered = self._transactions.recover()
+            try:
+                known = self._load()
+            except InvalidConfigError:
+                known = None
+            names = layout or (known.layout if known else Layout())
+            found = rebuild(self._look, self._inside.names, names, self._when())
+            if known is not None:
+                former = {cdsl.src: cdsl for cdsl in known.cdsls}
+                found = replace(
+                    known, layout=found.layout, cdsls=tuple(former.get(each.src, each) for each in found.cdsls)
+                )
+            transaction = Transaction(
+                "rebuild the inventory",
+                (),
+                inventory=render_inventory(found),
+                lines=(f"the disk has {len(found.cdsls)} CDSLs; they are in the inventory now",),
+            )
+            done = self._transactions.run(transaction, partial(rebased, found))
+            return Changed((*recovered.lines, *done.lines), done.backups)
+
+    def convert(self) -> Changed:
+        """An older layout and inventory to those that resolve everywhere."""
+
+        def plan(inventory: Inventory) -> Transaction | None:
+            return convert(inventory, self._look, self._when(), self._at_link(inventory).node)
+
+        return self._change(plan)
+
+    def adopt(self, tree: str, node: str) -> Changed:
+        """The tree of a node that is gone becomes the tree of ``node``."""
+
+        def plan(inventory: Inventory) -> Transaction:
+            nodes = identities(inventory, self._members)
+            return adopt(inventory, tree, self._named(inventory, node), self._look, self._when(), nodes)
+
+        return self._change(plan)
+
+    def archive(self, node: str) -> Changed:
+        """The tree of a node that is gone becomes a backup. Raises ConflictError for a node of the cluster."""
+
+        def plan(inventory: Inventory) -> Transaction:
+            if node in identities(inventory, self._members):
+                raise ConflictError(f"{node} is a node of this root and needs its tree", "remove the node first")
+            return archive(inventory, node, self._look, self._when())
+
+        return self._change(plan)
+
+    def backups(self) -> tuple[str, ...]:
+        """The names of what was kept because node copies differed, oldest first."""
+        return backups(self._inside)
+
+    def drop_backup(self, name: str) -> Changed:
+        """Remove a backup for good, by its name or the path that a change told."""
+        short = name.removeprefix(f"{WORK}/backup/").split("/")[0]
+        with locked(self._inside, self._wait):
+            drop_backup(self._inside, short)
+        return Changed((f"the backup {short} is gone",))
+
+    def set(self, name: str, value: str) -> Changed:
+        """Change a setting of the inventory; new nodes get their trees."""
+        changed = self._change(lambda inventory: with_setting(inventory, name, value))
+        followed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
+        return Changed((*changed.lines, *followed.lines), followed.backups)
+
+    def add_node(self, node: str) -> Changed:
+        """The tree of a node, and its copies. Where the nodes are counted, the count becomes ``node``; else it must be
+        in cluster.conf."""
+        if self._counts(node):
+            return self.set("maxnodeidnum", node)
+
+        def plan(inventory: Inventory) -> Transaction | None:
+            return self._completed(inventory, identities(inventory, self._members, (node,)))
+
+        return self._change(plan)
+
+    def delete_node(self, node: str) -> Changed:
+        """The node goes from all CDSLs, its tree becomes a backup. Where the nodes are counted only the last can go."""
+        count = self.inventory.maxnodeidnum
+        if count and node.removeprefix(self.inventory.layout.prefix) == str(count):
+            self._change(lambda inventory: with_setting(inventory, "maxnodeidnum", str(count - 1)))
+        return self.archive(node)
+
+    def _counts(self, node: str) -> bool:
+        """Whether nodes are counted here and ``node`` is a number beyond the count."""
+        count = self.inventory.maxnodeidnum
+        return bool(count) and node.isascii() and node.isdigit() and int(node) > count
+
+    def _completed(self, inventory: Inventory, nodes: Sequence[str]) -> Transaction | None:
+        return add_nodes(inventory, nodes, self._look, self._when()) if nodes else None
 
     def _change(self, plan: Plan, default: Inventory | None = None) -> Changed:
         """Lock, recover, plan and run. ``default`` is the inventory of a root that has none."""
@@ -175,6 +288,10 @@ class SharedRoot:
                 return recovered
             done = self._transactions.run(transaction, partial(rebased, inventory))
             return Changed((*recovered.lines, *done.lines), done.backups)
+
+    def _at_link(self, inventory: Inventory) -> Bound:
+        """What is mounted at the link on this host."""
+        return bound(read_mounts(), physical_path(self._inside.fd), inventory.layout)
 
     def _nodes_look_when(self, inventory: Inventory) -> tuple[Sequence[str], Look, str]:
         return identities(inventory, self._members), self._look, self._when()

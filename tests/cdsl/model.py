@@ -91,7 +91,7 @@ class Model:
             for above in parents(path):
                 if above not in view:
                     view[above] = self.views[winner][above]
-            view |= content if node != winner else dict(content)
+            view.update(content)
 
     def expected(self, node: str) -> dict[str, Entry]:
         """The view as it must be seen: links by what is at their end."""
