@@ -264,7 +264,7 @@ class SharedRoot:
         return self._change(plan)
 
     def delete_node(self, node: str) -> Changed:
-        """The node goes from all CDSLs, its tree becomes a backup. Where the nodes are counted only the last can go."""
+        """The node goes from all CDSLs, its tree becomes a backup. Where nodes are counted only the last can go."""
         count = self.inventory.maxnodeidnum
         if count and node.removeprefix(self.inventory.layout.prefix) == str(count):
             self._change(lambda inventory: with_setting(inventory, "maxnodeidnum", str(count - 1)))

@@ -84,7 +84,7 @@ class Model:
 
     def _everybody_has(self, path: str, winner: str) -> None:
         content = self.subtree(winner, path)
-        for node, view in self.views.items():
+        for view in self.views.values():
             for each in list(view):
                 if is_below(each, path):
                     del view[each]
