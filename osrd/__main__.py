@@ -29,6 +29,8 @@ def _arguments() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run osrd; what a person must mend is one line on stderr, never a traceback."""
     arguments = _arguments().parse_args(argv)
+    # asyncio uses TLS where there is any, and osrd never does: without it OpenSSL's half of that is not loaded.
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
     from osrd.main import EXIT_FAILED, Options, run  # noqa: PLC0415 - `osrd --help` should be instant
 
     options = Options(

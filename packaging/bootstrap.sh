@@ -48,6 +48,9 @@ setpriv|util-linux|util-linux
 dhclient|isc-dhcp-client|dhcp-client
 tftp|tftp-hpa|tftp
 patch|patch|patch
+rsync|rsync|rsync
+ssh-keygen|openssh-client|openssh
+debootstrap|debootstrap|debootstrap
 groff|groff-base|groff-base
 man|man-db|man-db
 /usr/lib/ipxe/undionly.kpxe /usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86

@@ -16,6 +16,7 @@ from osrd.cli.commands_edit import node
 from osrd.cli.commands_monitor import monitor
 from osrd.cli.commands_nodes import nodes, show
 from osrd.cli.commands_plan import apply, plan, reconcile, reload, rollback, verify
+from osrd.cli.commands_root import root
 from osrd.cli.commands_shell import shell
 from osrd.cli.commands_status import cancel, generations, jobs, status
 from osrd.cli.completion import PROGRAM, completion
@@ -113,6 +114,7 @@ for _command in (
     monitor,
     check,
     cdsl,
+    root,
     shell,
     completion,
 ):

@@ -32,6 +32,8 @@ class MessageId(StrEnum):
     WATCH_DEGRADED = "ddc5e4e504334eafa36c1960ce4b06cc"
     NODE_EDITED = "2912bd4cf59047e1824d6eafe197f97b"
     ROLLED_BACK = "01720780ebc44834b22fb64216ccc038"
+    ROOT_TROUBLE = "22ff2e94903e48678c6a9c3b9a8cb973"
+    ROOT_CHANGED = "822e1f4ea7e64764856e9cdb7582bec9"
 
 
 _EVENT_LEVELS = {
@@ -42,6 +44,7 @@ _EVENT_LEVELS = {
     MessageId.DHCP_REJECTED: logging.ERROR,
     MessageId.DHCP_RELOAD_FAILED: logging.ERROR,
     MessageId.WATCH_DEGRADED: logging.WARNING,
+    MessageId.ROOT_TROUBLE: logging.WARNING,
 }
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from osrd.engine.api import BindLink, RootRequest
 from osrd.engine.jobs import JobBook
+from osrd.engine.journal import MessageId, log_event
 from osrd.engine.rootwork import Control, Looked, Order, RootWork
 from osrd.engine.worker import Worker
 from osrd.model.cdsl import Changed, Layout
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 #: Of what a job did, the lines that its result carries; all of them are in the journal.
 _LINES = 1000
+#: Seconds until a look that failed is tried again, at first; then ever more rarely, up to once a minute.
+_RETRY = 1.0
 #: A look that takes longer than this and works becomes a job, so that somebody sees it and can end it.
 _VISIBLE = 0.5
 
@@ -211,8 +214,7 @@ class Lane:
             result = await self._alive(future)
         except OsrdError as error:
             if not self._cancel.is_set():
-                fix = error.fix or "osrd tries again"
-                self._trouble = (Finding("root-failed", Severity.ERROR, f"[root {self.name}] {error.message}", fix),)
+                self._trouble = (_trouble(self.name, error),)
                 self._schedule_retry()
             return None
         self._trouble = ()
@@ -249,10 +251,13 @@ class Lane:
         return replace(self._order, link=self._override) if self._override else self._order
 
     def _told(self, lines: tuple[str, ...], owner: int | None = None) -> None:
-        who = "" if owner is None else f"uid {owner}: "
-        for line in lines:
-            if line:
-                logger.info("%s[root %s] %s", who, self.name, line)
+        """What was done goes to the journal; what a user asked for with who it was."""
+        for line in filter(None, lines):
+            if owner is None:
+                logger.info("[root %s] %s", self.name, line)
+            else:
+                text = f"uid {owner}: [root {self.name}] {line}"
+                log_event(logger, MessageId.ROOT_CHANGED, text, uid=owner, root=self.name)
 
     def _control(self, job: int) -> Control:
         """For the thread: progress is told on the loop."""
@@ -321,14 +326,14 @@ class Lane:
         if self._retry is not None:
             self._retry.cancel()
         self._retries += 1
-        delay = min(60.0, 2.0 ** min(self._retries, 6))
+        delay = min(60.0, _RETRY * 2.0 ** min(self._retries, 6))
         self._retry = self._loop.call_later(delay, self.look, Depth.EVERYTHING)
 
     def _show(self) -> None:
         looked, order = self._looked, self._order
         state = looked.state
         trouble = self._trouble
-        if trouble:
+        if any(finding.severity is Severity.ERROR for finding in trouble):
             state = RootState.FAILED
         if self._is_stuck:
             state = RootState.STUCK
@@ -355,6 +360,13 @@ def _seen(future: "asyncio.Future[object]") -> None:
     """An answer that came after all who asked had given up is no forgotten error."""
     if not future.cancelled():
         future.exception()
+
+
+def _trouble(name: str, error: OsrdError) -> Finding:
+    message, fix = f"[root {name}] {error.message}", error.fix or "osrd tries again"
+    if isinstance(error, BusyError):  # another host works there: nothing is wrong
+        return Finding("root-busy", Severity.INFO, message, fix)
+    return Finding("root-failed", Severity.ERROR, message, fix)
 
 
 def _stuck_finding(name: str, path: str, patience: float) -> Finding:

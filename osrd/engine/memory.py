@@ -6,6 +6,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+_libc = ctypes.CDLL(None)
+
 
 @contextmanager
 def no_collection() -> Iterator[None]:
@@ -29,4 +31,4 @@ def give_back() -> None:
     """Return freed memory to the system: a run over 10,000 nodes leaves a quarter of its heap free but scattered.
     malloc_trim(3) is glibc's; other C libraries have none."""
     with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        _libc.malloc_trim(0)

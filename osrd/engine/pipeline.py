@@ -145,22 +145,23 @@ class Pipeline:
 
         ``unpin`` ends a rollback's hold; ``retry``: somebody asked, so files that a server refused are tried again.
         """
-        return self._collected(scope, partial(self._run, scope, reason, progress, unpin=unpin, retry=retry))
+        return self._collected(partial(self._run, scope, reason, progress, unpin=unpin, retry=retry))
 
     def apply(self, digest: str, progress: Progress = _silent) -> Run:
         """A full run that ends a hold, if its plan is the one that plan_view() showed as ``digest`` ("": any). Raises
         ConflictError when it is not, InvalidConfigError while osrd.conf is unusable; nothing is changed then."""
         self._configuration.check_usable()
         run = partial(self._run, Scope(), "applied", progress, unpin=True, retry=True, digest=digest)
-        return self._collected(Scope(), run)
+        return self._collected(run)
 
-    def _collected(self, scope: Scope, work: Callable[[], Run]) -> Run:
-        """Do ``work`` with the garbage collector where it does not disturb, and tidy up after much of it."""
+    def _collected(self, work: Callable[[], Run]) -> Run:
+        """Do ``work`` with the garbage collector where it does not disturb, and tidy up after much of it: after every
+        run, for the heap is where the shells' long replies were, too."""
         with no_collection():
             run = work()
-        if run.result is not None and run.result.written > _MANY:
-            keep()
-        if scope.full and len(self._store.manifest) > _MANY:
+            if run.result is not None and run.result.written > _MANY:
+                keep()  # before the collector, which would walk all of it
+        if len(self._store.manifest) > _MANY:
             give_back()
         return run
 
@@ -296,6 +297,8 @@ class Pipeline:
             paths = questionable(view.desired, manifest, self._agreed)
             paths |= {path for path in known if path in view.desired.outputs or path in manifest}
         found = self._cache.find(paths)
+        if scope.full:
+            self._store.share(view.desired.outputs, found, self._good_nodes(view))
         return paths, difference(view.desired, manifest, found, self._store.owed, self._retained())
 
     def _retained(self) -> frozenset[str]:

@@ -79,8 +79,6 @@ class Roots:
         self._lanes: dict[str, Lane] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._cluster: Cluster | None = None
-        self._settings: Settings | None = None
         self._mounts_changed: asyncio.TimerHandle | None = None
         self._stopping = False
         #: told when ``watched`` may be another
@@ -95,12 +93,10 @@ class Roots:
             if lane.view.state is RootState.READY
         }
 
-    def follow(self, cluster: Cluster | None, settings: Settings) -> None:
-        """What a run found in cluster.conf and osrd.conf. Cheap when both are the objects of the last time."""
-        if self._stopping or (cluster is self._cluster and settings is self._settings):
+    def follow(self, orders: Mapping[str, Order]) -> None:
+        """What should be true of each root, by name: ``orders_of`` what a run found."""
+        if self._stopping:
             return
-        self._cluster, self._settings = cluster, settings
-        orders = dict(_orders(cluster, settings))
         for name in [name for name, lane in self._lanes.items() if _elsewhere(lane.order, orders.get(name))]:
             self._retire(self._lanes.pop(name), {order.path for order in orders.values()})
         for name, order in orders.items():
@@ -221,8 +217,10 @@ def _ignore() -> None:
     """Nobody watches."""
 
 
-def _orders(cluster: Cluster | None, settings: Settings) -> Iterable[tuple[str, Order]]:
-    """What should be true of each root, in the order of osrd.conf."""
+def orders_of(cluster: Cluster | None, settings: Settings) -> dict[str, Order]:
+    """What should be true of each root, in the order of osrd.conf. ``cluster`` of None: nothing usable says who the
+    nodes are."""
+    orders: dict[str, Order] = {}
     volumes = _volumes(cluster, settings)
     links: dict[str, str] = {}
     for root in settings.roots:
@@ -233,7 +231,8 @@ def _orders(cluster: Cluster | None, settings: Settings) -> Iterable[tuple[str, 
         link = links.setdefault(root.path, root.link)
         volume = volumes.get(root.name)
         source, fstype = (volume.name, volume.fstype) if volume else ("", "")
-        yield root.name, Order(root.path, members, link, source, fstype)
+        orders[root.name] = Order(root.path, members, link, source, fstype)
+    return orders
 
 
 def _volumes(cluster: Cluster | None, settings: Settings) -> dict[str, RootVolume]:
@@ -278,8 +277,8 @@ def _check_names(request: RootRequest) -> None:
 
 def _parts(layout: Layout) -> list[str]:
     """Every component of the names that a layout is made of; the prefix only counts with something after it."""
-    paths = (layout.tree, layout.shared, layout.link, layout.default, f"{layout.prefix}1")
-    return [part for path in paths for part in path.split("/")]
+    paths = (layout.tree, layout.shared, layout.link)
+    return [layout.default, f"{layout.prefix}1", *(part for path in paths for part in path.split("/"))]
 
 
 def _target(request: RootRequest) -> str:

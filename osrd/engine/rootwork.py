@@ -31,6 +31,11 @@ from osrd.model.view import RootState
 from osrd.plan.bindmounts import BindPlan
 from osrd.plan.rootlink import wanted_tree
 
+#: Seconds that somebody's request, or a look, waits for the end of a change that another host makes: less than the
+#: time after which a root is called stuck. A look comes again.
+_WAIT = 15.0
+_WAIT_LOOKING = 5.0
+
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
@@ -62,9 +67,12 @@ class Root(Protocol):
 
 
 class OpenRoot(Protocol):
-    """Opens the root at ``path``. Raises OsrdError, NotFoundError when nothing is there."""
+    """Opens the root at ``path``; ``wait``: seconds for other hosts' changes to end. Raises OsrdError, NotFoundError
+    when nothing is there."""
 
-    def __call__(self, path: str, members: Members, *, progress: Progress, cancelled: Cancelled) -> Root: ...
+    def __call__(
+        self, path: str, members: Members, *, progress: Progress, cancelled: Cancelled, wait: float
+    ) -> Root: ...
 
 
 class Mounter(Protocol):
@@ -131,15 +139,17 @@ class RootWork:
         self._name = name
         self._open_root = open_root
         self._mounter = mounter
+        self._recovered = False  # what comes later is settled by the next change
 
     def look(self, order: Order, control: Control) -> Looked:
         """Settle what a crash left, follow the cluster, keep the mount, check."""
         try:
-            root = self._open(order, control)
+            root = self._open(order, control, _WAIT_LOOKING)
         except NotFoundError:
             return Looked(RootState.ABSENT)
         with root:
-            changed = root.recover()
+            changed = Changed() if self._recovered else root.recover()
+            self._recovered = True
             layout = _layout(root)
             if layout is None:
                 return Looked(RootState.PLAIN, changed=changed)
@@ -204,11 +214,11 @@ class RootWork:
         with self._open(order, QUIET) as root:
             return root.backups()
 
-    def _open(self, order: Order, control: Control) -> Root:
+    def _open(self, order: Order, control: Control, wait: float = _WAIT) -> Root:
         if not order.path:
             raise NotFoundError(f"[root {self._name}] has no path on this host", "set path in osrd.conf")
         members = order.members or Members()
-        return self._open_root(order.path, members, progress=control.progress, cancelled=control.cancelled)
+        return self._open_root(order.path, members, progress=control.progress, cancelled=control.cancelled, wait=wait)
 
     def _linked(self, root: Root, order: Order) -> Link:
         """Make the mount true. Trouble with it is a finding: the root can be worked with all the same."""

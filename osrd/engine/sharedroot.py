@@ -6,32 +6,46 @@ inventory, look, plan, run the transaction. Hosts that share the file system are
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from osrd.apply.cdsl.backups import backups, drop_backup
 from osrd.apply.cdsl.lock import locked
 from osrd.apply.cdsl.transaction import Transactions
-from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, Changed, Inventory, Layout, Members, Removal
-from osrd.model.errors import ConflictError, NotFoundError
+from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, WORK, Changed, Inventory, Layout, Members, Removal
+from osrd.model.errors import ConflictError, InvalidConfigError, NotFoundError
+from osrd.model.finding import Finding
+from osrd.model.mount import Bound
 from osrd.model.transaction import Transaction
-from osrd.observe.copies import differing
+from osrd.observe.differing import differing
 from osrd.observe.inside import Inside
-from osrd.parse.inventory import parse_inventory
-from osrd.plan.cdsl import membership, paths
-from osrd.plan.cdsl import remove as removing
-from osrd.plan.cdsl import share as sharing
+from osrd.observe.mounts import physical_path, read_mounts
+from osrd.parse.inventory import parse_inventory, render_inventory
+from osrd.plan.bindmounts import bound
+from osrd.plan.cdsl.check import check
+from osrd.plan.cdsl.conversion import convert
 from osrd.plan.cdsl.infrastructure import infrastructure
 from osrd.plan.cdsl.make import make
+from osrd.plan.cdsl.membership import add_nodes, adopt, archive
 from osrd.plan.cdsl.nodes import identities
+from osrd.plan.cdsl.paths import rebased, resolve
+from osrd.plan.cdsl.rebuild import rebuild
+from osrd.plan.cdsl.remove import remove
+from osrd.plan.cdsl.repair import repair
+from osrd.plan.cdsl.settings import with_setting
+from osrd.plan.cdsl.share import choose, copies, share
+from osrd.plan.cdsl.sight import Look, Sight
 
 Progress = Callable[[float, str], None]
 Plan = Callable[[Inventory], Transaction | None]
 
 #: Bytes of the longest inventory that is read.
 _INVENTORY_LIMIT = 64 << 20
+#: Where the second generation's inventory gets to when /var is host-dependent, and when /var/lib is shared again.
+_OLD_TREES = ("cluster/shared", "cluster/cdsl/1", "cluster/cdsl/default")
 
 
 def _silent(fraction: float, message: str) -> None:
@@ -96,7 +110,7 @@ class SharedRoot:
     @property
     def nodes(self) -> tuple[str, ...]:
         """The directory names of the nodes, as a new CDSL would get them."""
-        return identities(self.inventory, self._members, required=False)
+        return identities(self.inventory, self._members)
 
     def public(self, path: str) -> str:
         """The public path, relative to the root, that a user means by ``path`` (spec/cdsl.md 2.2)."""
@@ -106,10 +120,7 @@ class SharedRoot:
         """The trees, the link and the inventory. What is there already stays as it is, and its word counts."""
         fresh = Inventory(layout or Layout(), maxnodeidnum=maxnodeidnum, use_nodeids=use_nodeids)
 
-        def plan(inventory: Inventory) -> Transaction | None:
-            return infrastructure(inventory, identities(inventory, self._members, required=False), self._look)
-
-        return self._change(plan, fresh)
+        return self._change(lambda inventory: infrastructure(inventory, *self._nodes_look_when(inventory)), fresh)
 
     def make(self, path: str, nodes: Sequence[str] = ()) -> Changed:
         """Make ``path`` host-dependent, for ``nodes`` only when any are given."""
@@ -126,9 +137,9 @@ class SharedRoot:
 
         def plan(inventory: Inventory) -> Transaction:
             src = self._public(inventory, path)
-            copies = sharing.copies(inventory, src, self._look)
-            best, differ = self._settled(src, copies, self._named(inventory, winner))
-            return sharing.share(inventory, src, best, differ, self._look, self._when())
+            named = self._named(inventory, winner)
+            best, differ = self._compared(inventory, src, named)
+            return share(inventory, src, named if differ else best, differ, self._look, self._when())
 
         return self._change(plan)
 
@@ -139,14 +150,8 @@ class SharedRoot:
         def plan(inventory: Inventory) -> Transaction:
             src = self._public(inventory, path)
             wanted = replace(removal, winner=self._named(inventory, removal.winner))
-            differ: list[str] = []
-            if not removal.discard:
-                for copies in removing.copies(inventory, src, self._look):
-                    best, others = self._settled(copies.src, copies.places, wanted.winner)
-                    differ += [copies.places[node] for node in others]
-                    if copies.src == src:
-                        wanted = replace(wanted, winner=best)
-            return removing.remove(inventory, src, wanted, differ, self._look, self._when())
+            best, differ = ("", ()) if removal.discard else self._compared(inventory, src, wanted.winner)
+            return remove(inventory, src, wanted, best, differ, self._look, self._when(), names=self._inside.names)
 
         return self._change(plan)
 
@@ -161,34 +166,117 @@ class SharedRoot:
         with locked(self._inside, self._wait):
             return self._transactions.recover()
 
-    def follow(self) -> Changed:
-        """A tree, and an entry in every CDSL, for nodes that are new in cluster.conf."""
-        return self._change(
-            lambda inventory: membership.add_nodes(
-                inventory, identities(inventory, self._members, required=False), self._look
+    def follow(self) -> tuple[Changed, tuple[Finding, ...]]:
+        """A tree, and an entry in every CDSL that is for all, for nodes that are new in cluster.conf; and what is
+        wrong then, the trees of gone nodes among it."""
+        changed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
+        return changed, self.check()
+
+    def check(self) -> tuple[Finding, ...]:
+        """What is wrong on the disk and in the mount table, each with its repair; writes nothing."""
+        inventory = self.inventory
+        nodes = identities(inventory, self._members)
+        now = self._at_link(inventory)
+        mounts = tuple(str(mount) for mount in now.stack)
+        return check(inventory, nodes, self._look, self._inside.names, mounts, now.node)
+
+    def repair(self) -> Changed:
+        """Links, trees and copies that are missing, made again; what is in the place of a link is kept."""
+        return self._change(lambda inventory: repair(inventory, *self._nodes_look_when(inventory)))
+
+    def rebuild(self, layout: Layout | None = None) -> Changed:
+        """The inventory anew from the disk alone. What a readable one says of names and nodes is kept."""
+        with locked(self._inside, self._wait):
+            recovered = self._transactions.recover()
+            try:
+                known = self._load()
+            except InvalidConfigError:
+                known = None
+            names = layout or (known.layout if known else Layout())
+            found = rebuild(self._look, self._inside.names, names, self._when())
+            if known is not None:
+                former = {cdsl.src: cdsl for cdsl in known.cdsls}
+                found = replace(
+                    known, layout=found.layout, cdsls=tuple(former.get(each.src, each) for each in found.cdsls)
+                )
+            transaction = Transaction(
+                "rebuild the inventory",
+                (),
+                inventory=render_inventory(found),
+                lines=(f"the disk has {len(found.cdsls)} CDSLs; they are in the inventory now",),
             )
-        )
+            done = self._transactions.run(transaction, partial(rebased, found))
+            return Changed((*recovered.lines, *done.lines), done.backups)
+
+    def convert(self) -> Changed:
+        """An older layout and inventory to those that resolve everywhere."""
+
+        def plan(inventory: Inventory) -> Transaction | None:
+            return convert(inventory, self._look, self._when(), self._at_link(inventory).node)
+
+        return self._change(plan)
 
     def adopt(self, tree: str, node: str) -> Changed:
         """The tree of a node that is gone becomes the tree of ``node``."""
-        return self._change(
-            lambda inventory: membership.adopt(
-                inventory,
-                tree,
-                self._named(inventory, node),
-                identities(inventory, self._members),
-                self._look,
-                self._when(),
-            )
-        )
+
+        def plan(inventory: Inventory) -> Transaction:
+            nodes = identities(inventory, self._members)
+            return adopt(inventory, tree, self._named(inventory, node), self._look, self._when(), nodes)
+
+        return self._change(plan)
 
     def archive(self, node: str) -> Changed:
-        """The tree of a node that is gone becomes a backup."""
-        return self._change(
-            lambda inventory: membership.archive(
-                inventory, node, identities(inventory, self._members, required=False), self._look, self._when()
-            )
-        )
+        """The tree of a node that is gone becomes a backup. Raises ConflictError for a node of the cluster."""
+
+        def plan(inventory: Inventory) -> Transaction:
+            if node in identities(inventory, self._members):
+                raise ConflictError(f"{node} is a node of this root and needs its tree", "remove the node first")
+            return archive(inventory, node, self._look, self._when())
+
+        return self._change(plan)
+
+    def backups(self) -> tuple[str, ...]:
+        """The names of what was kept because node copies differed, oldest first."""
+        return backups(self._inside)
+
+    def drop_backup(self, name: str) -> Changed:
+        """Remove a backup for good, by its name or the path that a change told."""
+        short = name.removeprefix(f"{WORK}/backup/").split("/")[0]
+        with locked(self._inside, self._wait):
+            drop_backup(self._inside, short)
+        return Changed((f"the backup {short} is gone",))
+
+    def set(self, name: str, value: str) -> Changed:
+        """Change a setting of the inventory; new nodes get their trees."""
+        changed = self._change(lambda inventory: with_setting(inventory, name, value))
+        followed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
+        return Changed((*changed.lines, *followed.lines), followed.backups)
+
+    def add_node(self, node: str) -> Changed:
+        """The tree of a node, and its copies. Where the nodes are counted, the count becomes ``node``; else it must be
+        in cluster.conf."""
+        if self._counts(node):
+            return self.set("maxnodeidnum", node)
+
+        def plan(inventory: Inventory) -> Transaction | None:
+            return self._completed(inventory, identities(inventory, self._members, (node,)))
+
+        return self._change(plan)
+
+    def delete_node(self, node: str) -> Changed:
+        """The node goes from all CDSLs, its tree becomes a backup. Where nodes are counted only the last can go."""
+        count = self.inventory.maxnodeidnum
+        if count and node.removeprefix(self.inventory.layout.prefix) == str(count):
+            self._change(lambda inventory: with_setting(inventory, "maxnodeidnum", str(count - 1)))
+        return self.archive(node)
+
+    def _counts(self, node: str) -> bool:
+        """Whether nodes are counted here and ``node`` is a number beyond the count."""
+        count = self.inventory.maxnodeidnum
+        return bool(count) and node.isascii() and node.isdigit() and int(node) > count
+
+    def _completed(self, inventory: Inventory, nodes: Sequence[str]) -> Transaction | None:
+        return add_nodes(inventory, nodes, self._look, self._when()) if nodes else None
 
     def _change(self, plan: Plan, default: Inventory | None = None) -> Changed:
         """Lock, recover, plan and run. ``default`` is the inventory of a root that has none."""
@@ -198,42 +286,46 @@ class SharedRoot:
             transaction = plan(inventory)
             if transaction is None:
                 return recovered
-            rebase = partial(paths.rebased, inventory)
-            done = self._transactions.run(transaction, rebase)
+            done = self._transactions.run(transaction, partial(rebased, inventory))
             return Changed((*recovered.lines, *done.lines), done.backups)
 
+    def _at_link(self, inventory: Inventory) -> Bound:
+        """What is mounted at the link on this host."""
+        return bound(read_mounts(), physical_path(self._inside.fd), inventory.layout)
+
+    def _nodes_look_when(self, inventory: Inventory) -> tuple[Sequence[str], Look, str]:
+        return identities(inventory, self._members), self._look, self._when()
+
     def _load(self) -> Inventory | None:
-        """The inventory, in the place of its generation; None when there is none."""
-        for file in (INVENTORY, OLD_INVENTORY):
-            if file == OLD_INVENTORY and self._behind_a_link(file):
-                file = self._old_inventory()
-            if self._look(file) is not None:
+        """The inventory, in the place of its generation; None when there is none. That of the first two lies in a
+        directory that may be host-dependent or shared by now."""
+        places = [INVENTORY, OLD_INVENTORY, *(f"{tree}/{OLD_INVENTORY}" for tree in _OLD_TREES)]
+        sight = Sight(self._look)
+        for file in places:
+            if sight(file) is not None:
                 return parse_inventory(self._inside.read(file, _INVENTORY_LIMIT), file)
         return None
 
     def _public(self, inventory: Inventory, path: str) -> str:
-        nodes = identities(inventory, self._members, required=False)
+        nodes = identities(inventory, self._members)
         node = self._bound() or next(iter(nodes), inventory.layout.default)
-        return paths.resolve(inventory, path, node, self._look)
+        return resolve(inventory, path, node, self._look)
 
     def _named(self, inventory: Inventory, node: str) -> str:
         """The tree's name of a node that a user names."""
         if node in ("", inventory.layout.default):
             return node
-        return identities(inventory, self._members, (node,))[0]
+        return identities(inventory, self._members, (node,))[0]  # one for one
 
-    def _settled(self, src: str, copies: Mapping[str, str], winner: str) -> tuple[str, tuple[str, ...]]:
-        """Whose copy becomes everybody's, and which nodes' are not like it. Raises ConflictError when nobody was named
-        and it matters, NotFoundError when the one that was named has no copy."""
-        if winner and winner not in copies:
-            raise NotFoundError(f"/{src} does not exist on node {winner}", f"these have it: {', '.join(copies)}")
-        best = winner or self._bound() or next(iter(copies), "")
-        if best not in copies:
-            best = next(iter(copies), "")
-        differ = differing(self._inside, copies, best) if best else ()
-        if differ and not winner:
-            raise sharing.differing_error(src, best, differ)
-        return best, differ
+    def _compared(self, inventory: Inventory, src: str, winner: str) -> tuple[str, tuple[str, ...]]:
+        """Whose copy of ``src`` the others are compared with, and which nodes' are not like it. What is wrong with
+        ``src`` itself is for the planner to say."""
+        sight = Sight(self._look)
+        there = {node: place for node, place in copies(inventory, src).items() if sight(place) is not None}
+        if not there:
+            return winner, ()
+        best = choose(src, there, winner, sight, self._bound())
+        return best, differing(self._inside, there, best)
 
     def _when(self) -> str:
         return f"{self._clock():.2f}"

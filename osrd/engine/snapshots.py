@@ -39,30 +39,32 @@ def node_views(
         return {}
     by_node = _findings_by_node(findings)
     quarantined = loaded.verdict.quarantined
+    placed = {number: _placed(settings, volume) for number, volume in _volumes(cluster).items()}
     kept = 0
-    roots: dict[RootVolume | None, tuple[str, BootWay]] = {}
     views: dict[str, NodeView] = {}
     for index, (key, node) in enumerate(zip(loaded.keys, cluster.nodes, strict=True)):
-        volume = node.root
-        placed = roots.get(volume)
-        if placed is None:
-            placed = roots[volume] = _placed(settings, volume)
+        root, way = placed[id(node.root)]
+        own = by_node.get(node.name, ()) if by_node else ()
         old = before.get(key)
         if (
             old is not None
             and old.node is node
-            and (old.root, old.way) == placed
+            and old.way is way
+            and old.root == root
             and old.quarantined is (index in quarantined)
-            and old.findings == by_node.get(node.name, ())
+            and old.findings == own
         ):
             views[key] = old
             kept += 1
         else:
-            root, way = placed
-            own = by_node.get(node.name, ())
             views[key] = NodeView(key, node, index in quarantined, way, root, findings=own)
     same = kept == len(views) == len(before) and list(views) == list(before)
     return before if same else MappingProxyType(views)
+
+
+def _volumes(cluster: Cluster) -> dict[int, RootVolume | None]:
+    """The objects that are root volumes of nodes, by id(): a few, which all nodes share."""
+    return {id(node.root): node.root for node in cluster.nodes}
 
 
 def _placed(settings: Settings, volume: RootVolume | None) -> tuple[str, BootWay]:
@@ -81,11 +83,16 @@ def _findings_by_node(findings: tuple[Finding, ...]) -> dict[str, tuple[Finding,
 
 def root_views(cluster: Cluster, settings: Settings) -> tuple[RootView, ...]:
     """The distinct root volumes of the cluster, in file order, with the section that knows each."""
-    counts = Counter(node.root.name for node in cluster.nodes if node.root is not None)
-    first = {node.root.name: node.root for node in reversed(cluster.nodes) if node.root is not None}
+    volumes = _volumes(cluster)
+    counts: Counter[str] = Counter()
+    first: dict[str, RootVolume] = {}
+    for number, count in Counter([id(node.root) for node in cluster.nodes]).items():
+        volume = volumes[number]
+        if volume is not None:
+            counts[volume.name] += count
+            first.setdefault(volume.name, volume)
     views = []
-    for name, count in counts.items():
-        volume = first[name]
+    for name, volume in first.items():
         section = root_of_volume(settings, volume)
         views.append(
             RootView(
@@ -93,7 +100,7 @@ def root_views(cluster: Cluster, settings: Settings) -> tuple[RootView, ...]:
                 name,
                 volume.fstype,
                 section.path if section else "",
-                count,
+                counts[name],
             )
         )
     return tuple(views)

@@ -36,6 +36,8 @@ _EVENTS = {
     "watch-degraded": MessageId.WATCH_DEGRADED,
     "dhcp-reload": MessageId.DHCP_RELOAD_FAILED,
     "reload-failed": MessageId.DHCP_RELOAD_FAILED,
+    "root-failed": MessageId.ROOT_TROUBLE,
+    "root-stuck": MessageId.ROOT_TROUBLE,
 }
 
 

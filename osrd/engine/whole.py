@@ -1,25 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine as its shells see it: the reconciler, and the shared roots beside it."""
 
+import asyncio
+import logging
 from collections.abc import Callable
+from functools import partial
 
 from osrd.engine.api import Reconcile, Reload, Request, RootRequest
 from osrd.engine.pipeline import Run
 from osrd.engine.reconciler import Reconciler
-from osrd.engine.roots import Roots
+from osrd.engine.roots import Roots, orders_of
+from osrd.engine.worker import Worker
 from osrd.model.cdsl import Cdsl
+from osrd.model.cluster import Cluster
+from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding
 from osrd.model.job import Job
 from osrd.model.settings import Settings
 from osrd.model.view import Event, Generation, PlanView, Snapshot
 
+logger = logging.getLogger(__name__)
+
 
 class WholeEngine:
     """Implements osrd.engine.api.Engine. ``roots`` shares the job book and the teller of ``reconciler``."""
 
-    def __init__(self, reconciler: Reconciler, roots: Roots) -> None:
+    def __init__(self, reconciler: Reconciler, roots: Roots, loop: asyncio.AbstractEventLoop) -> None:
         self._reconciler = reconciler
         self._roots = roots
+        self._loop = loop
+        self._worker = Worker("members", loop)
+        self._latest: tuple[Cluster | None, Settings] | None = None
+        self._followed: tuple[Cluster | None, Settings] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -46,7 +59,29 @@ class WholeEngine:
 
     def ran(self, run: Run, settings: Settings) -> None:
         """A run ended: the shared roots follow what it read."""
-        self._roots.follow(run.cluster, settings)
+        self._latest = run.cluster, settings
+        if self._following is None or self._following.done():
+            self._following = self._loop.create_task(self._follow(), name="roots follow")
+
+    async def settled(self) -> None:
+        """Wait until the roots know what the last run read, so that all of them are shown."""
+        if self._following is not None:
+            await asyncio.wait([self._following])
+
+    async def _follow(self) -> None:
+        """Whose nodes use which root: among 10,000 that takes too long for the loop."""
+        while (latest := self._latest) is not None:
+            self._latest = None
+            before = self._followed
+            if before is not None and before[0] is latest[0] and before[1] is latest[1]:
+                continue
+            try:
+                orders = await self._worker.begin(partial(orders_of, *latest))
+            except OsrdError as error:
+                logger.warning("%s", error)
+                continue
+            self._roots.follow(orders)
+            self._followed = latest
 
     def submit(self, request: Request, owner: int) -> Job:
         if isinstance(request, RootRequest):
@@ -79,5 +114,8 @@ class WholeEngine:
 
     async def stop(self) -> None:
         """The roots first: what they end with is told as long as the jobs are there."""
+        self._reconciler.teller.stopping()
+        await self.settled()
+        self._worker.close()
         await self._roots.stop()
         await self._reconciler.stop()

@@ -137,6 +137,8 @@ def scan(document: Document) -> Layout:
         line = document.line(scanner.parser.ErrorByteIndex)
         reason = expat.errors.messages[error.code]
         refuse(document.file, line, f"not well-formed XML: {reason}", "repair the markup at or before this line")
+    finally:
+        scanner.release()
     for name in scanner.names:
         if ":" in name or name == "xmlns":
             line = document.line(body.find(name.encode()))
@@ -206,6 +208,11 @@ class _Scanner:
         if len(self.layout.nodes) > MAX_NODES:
             self._refuse(f"more than {MAX_NODES} nodes")
         self._node = -1
+
+    def release(self) -> None:
+        """Let go of the parser, which holds the handlers and so, in a circle, the whole file."""
+        self.parser.StartElementHandler = self.parser.EndElementHandler = None
+        self.parser.StartDoctypeDeclHandler = None
 
     def _refuse(self, what: str) -> NoReturn:
         refuse(self._document.file, self._document.line(self.parser.CurrentByteIndex), what, _CHECK)

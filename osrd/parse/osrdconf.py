@@ -94,6 +94,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("way", values.choice(BootWay)),
             _key("append", values.text_line),
             _key("export-options", values.export_options),
+            _key("link", values.tree),
         ]
     ),
     "dhcp": dict(

@@ -11,8 +11,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from osrd.model.cdsl import MOUNT_POINT
 from osrd.model.errors import InvalidConfigError
-from osrd.model.settings import Reload, ReloadMethod
+from osrd.model.settings import NO_LINK, Reload, ReloadMethod
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -252,6 +253,15 @@ def volume(text: str) -> str:
     """A root volume's name as cluster.conf has it: ``server:/path`` or a device."""
     if re.search(r"\s", text):
         raise InvalidConfigError("has a blank in it", "write the name attribute of the <rootvolume>")
+    return text
+
+
+def tree(text: str) -> str:
+    """The name of a node's tree in a shared root, or NO_LINK in any case."""
+    if text.lower() == NO_LINK:
+        return NO_LINK
+    if "/" in text or text in (".", "..", MOUNT_POINT):
+        raise InvalidConfigError("is no node", f"write the id or the name of a node, or {NO_LINK}")
     return text
 
 

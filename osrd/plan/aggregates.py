@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files that all nodes share: NFS exports, the hosts fragment, DHCP."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from osrd.model.cluster import Cluster, Node
@@ -64,7 +64,7 @@ class Aggregator:
             content = hosts_file([line for each in known for line in each.hosts], made.source)
             made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, content)
         if settings.nfs.exports:
-            _exports(made, settings, server, list(zip(nodes, known, offered, strict=True)))
+            _exports(made, settings, server, zip(nodes, known, offered, strict=True))
         wants_dhcp = settings.dhcp.backend is not DhcpBackend.NONE
         if server and wants_dhcp:
             boot = boot_files(settings, server, plan_loaders(settings, facts).usable)
@@ -79,7 +79,9 @@ class Aggregator:
         return made
 
 
-def _exports(made: Aggregates, settings: Settings, server: str, nodes: list[tuple[Node, Addresses, Offer]]) -> None:
+def _exports(
+    made: Aggregates, settings: Settings, server: str, nodes: Iterable[tuple[Node, Addresses, Offer]]
+) -> None:
     """The exports file, unless something about it is unknown: then nodes that run keep the access they have."""
     clients: dict[Export, list[Sorted]] = {}
     lines: dict[Offer, list[Sorted] | None] = {}

@@ -42,7 +42,7 @@ class _Entry:
     """What one node adds. ``around`` (compared by identity) is what its menus were made with, None for no menus."""
 
     around: Surroundings | None
-    outputs: dict[str, Output]
+    outputs: tuple[Output, ...]
     addresses: Addresses
     refusal: Finding | None = None
 
@@ -198,27 +198,22 @@ class Desirer:
         if not self._broken:
             return
         failed = {broken.key for broken in self._broken.values()}
-        now = {key: offers.of(node).around for node, key in zip(nodes, keys, strict=True) if key in failed}
+        now = {key: offers.of(node.root).around for node, key in zip(nodes, keys, strict=True) if key in failed}
         self._broken = {kind: broken for kind, broken in self._broken.items() if now.get(broken.key) == broken.around}
 
     def _one_pass(
         self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers, contents: dict[str, Content]
     ) -> _Made:
         """Entries of all nodes, rendering those that are not known yet. Raises _TemplateBrokeError."""
-        before = self._entries
         known: dict[Surroundings, Surroundings] = {}
-        used: dict[Offer, Surroundings | None] = {}
-        entries, offered = [], []
-        for node, key in zip(nodes, keys, strict=True):
-            offer = offers.of(node)
-            if offer not in used:
-                used[offer] = self._interned(offer.around, known)
-            around = used[offer]
-            entry = before.get(key)
+        offered = offers.of_all(nodes)
+        arounds = {offer: self._interned(offer.around, known) for offer in dict.fromkeys(offered)}
+        entries = []
+        for node, key, offer, entry in zip(nodes, keys, offered, map(self._entries.get, keys), strict=True):
+            around = arounds[offer]
             if entry is None or entry.around is not around:
-                entry = self._entry(node, key, offer, around, contents)
+                entry = self._entry(node, key, offer, around, contents)  # noqa: PLW2901
             entries.append(entry)
-            offered.append(offer)
         self._entries, self._known = dict(zip(keys, entries, strict=True)), known
         return _Made(offers, entries, offered)
 
@@ -232,10 +227,10 @@ class Desirer:
     def _entry(
         self, node: Node, key: _Key, offer: Offer, around: Surroundings | None, contents: dict[str, Content]
     ) -> _Entry:
-        outputs: dict[str, Output] = {}
+        outputs: list[Output] = []
 
         def emit(output: Output, content: Content) -> None:
-            outputs[output.path] = output
+            outputs.append(output)
             contents[output.recipe] = content
 
         refusal = None
@@ -246,13 +241,14 @@ class Desirer:
                 full = offer.around or around
                 raise _TemplateBrokeError(error.kind, _Broken(key, full, error.finding)) from None
             except InvalidConfigError as error:
-                refusal, outputs = refused(node, error), {}
-        return _Entry(around, outputs, addresses(node), refusal)
+                refusal, outputs = refused(node, error), []
+        return _Entry(around, tuple(outputs), addresses(node), refusal)
 
     def _collect_nodes(self, inputs: Inputs, entries: list[_Entry], collected: _Collected) -> None:
         outputs = collected.outputs
         for node, entry in zip(inputs.nodes, entries, strict=True):
-            outputs.update(entry.outputs)
+            for output in entry.outputs:
+                outputs[output.path] = output
             if entry.around is None:
                 if node.com_info:
                     collected.frozen_nodes.add(node.name)

@@ -8,6 +8,8 @@ not, whatever its name. A file that osrd wrote and somebody edited is repaired w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress, filterfalse
+from operator import is_not
 
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.output import Desired, FileState, Found, Kind, NotAFile, Output, Published, Service
@@ -53,9 +55,8 @@ def questionable(
     if agreed is None:
         candidates = outputs.keys() | manifest.keys()
     else:
-        agreed_on = agreed.get
-        candidates = {path for path, want in outputs.items() if agreed_on(path) is not want}
-        candidates |= agreed.keys() - outputs.keys()
+        candidates = set(compress(outputs, map(is_not, outputs.values(), map(agreed.get, outputs))))
+        candidates.update(filterfalse(outputs.__contains__, agreed))
     return {path for path in candidates if _disagree(outputs.get(path), manifest.get(path))}
 
 

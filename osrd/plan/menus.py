@@ -123,7 +123,11 @@ class MenuMaker:
 
     def __init__(self, templates: Templates) -> None:
         self.templates = templates
+        self._globals = dict(templates.globals)
+        self._origins = {name: templates.origin(name) for name, _, _ in _PER_NIC}
         self._renderers: dict[str, Renderer] = {}
+        #: by cluster file, then by template: one tuple for all outputs that are made from the same files
+        self._made_from: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def node(self, node: Node, around: Surroundings, emit: Emit) -> None:
         """All files of ``node``. Raises InvalidConfigError when its values cannot be put into a command line,
@@ -133,8 +137,11 @@ class MenuMaker:
         nics = node.boot_nics
         common = node_words(node, around.cluster, around.way)
         per_nic = [nic_words(node, nic) if around.way is BootWay.STATIC else () for nic in nics]
-        values = {**self.templates.globals, **_node_values(node, around)}
-        made_from = {name: (around.cluster_file, self.templates.origin(name)) for name, _, _ in _PER_NIC}
+        values = {**self._globals, **_node_values(node, around)}
+        made_from = self._made_from.get(around.cluster_file)
+        if made_from is None:
+            made_from = {name: (around.cluster_file, origin) for name, origin in self._origins.items()}
+            self._made_from[around.cluster_file] = made_from
         for nic, extra in zip(nics, per_nic, strict=True):
             words = (*common, *extra, *around.append)
             args, bootif = " ".join(words), dashed(nic.mac)
@@ -150,7 +157,7 @@ class MenuMaker:
     def shared(self, cluster: Cluster, settings: Settings, kind: Kind, emit: Emit) -> None:
         """The files of ``kind`` for machines that are no nodes. Raises TemplateFailedError."""
         values = {
-            **self.templates.globals,
+            **self._globals,
             "cluster": shown(cluster.name),
             "cluster_file": shown(cluster.file),
             "timeout": settings.boot.timeout,

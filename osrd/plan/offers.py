@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each root volume's nodes are offered: the [root] section that speaks about it, kernels, surroundings."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from osrd.model.cluster import Cluster, Node, RootVolume
@@ -38,8 +39,14 @@ class Offers:
         self._by_root: dict[str, tuple[KernelChoice, Surroundings | None]] = {}
         self.findings: list[Finding] = []
 
-    def of(self, node: Node) -> Offer:
-        volume = node.root
+    def of_all(self, nodes: Iterable[Node]) -> list[Offer]:
+        """The offer of each node. Nodes share the objects of their few root volumes, and each is looked up once."""
+        volumes = [node.root for node in nodes]
+        distinct = {id(volume): volume for volume in volumes}
+        offers = {number: self.of(volume) for number, volume in distinct.items()}
+        return [offers[id(volume)] for volume in volumes]
+
+    def of(self, volume: RootVolume | None) -> Offer:
         key = None if volume is None else (volume.name, volume.fstype)
         offer = self._by_volume.get(key)
         if offer is None:

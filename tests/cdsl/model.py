@@ -84,14 +84,14 @@ class Model:
 
     def _everybody_has(self, path: str, winner: str) -> None:
         content = self.subtree(winner, path)
-        for node, view in self.views.items():
+        for view in self.views.values():
             for each in list(view):
                 if is_below(each, path):
                     del view[each]
             for above in parents(path):
                 if above not in view:
                     view[above] = self.views[winner][above]
-            view |= content if node != winner else dict(content)
+            view.update(content)
 
     def expected(self, node: str) -> dict[str, Entry]:
         """The view as it must be seen: links by what is at their end."""

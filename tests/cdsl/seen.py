@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from osrd.apply.mounts import keep
+
 from osrd.model.cdsl import INVENTORY, WORK, Layout
 
 #: ("directory", mode), ("file", content, mode) or ("link", what is at its end)
@@ -30,7 +31,9 @@ def _walk(root: Path, public: str, skip: set[str], cdsls: set[str]) -> Iterator[
         if path in skip:
             continue
         place = root / path
-        status = place.stat() if path in cdsls else place.lstat()
+        if path in cdsls:
+            place = place.parent / os.readlink(place)
+        status = place.lstat()
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISLNK(status.st_mode):
             yield path, ("link", _end(place))

@@ -15,8 +15,9 @@ from tests.conftest import IN_CI, REPOSITORY
 @pytest.mark.needs("unshare")
 def test_every_node_sees_what_the_model_says() -> None:
     examples, wanted = (90, 2000) if IN_CI else (10, 150)
+    machine = [sys.executable, "-m", "tests.cdsl.machine", str(examples), "50"]
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", "tests.cdsl.machine", str(examples), "50"],
+        ["unshare", "--mount", "--propagation", "private", *machine],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -34,7 +34,7 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 </busconfig>
 """
 
-_CONF = """[cluster]
+CONF = """[cluster]
 config = {directory}/etc/cluster.conf
 [paths]
 state = {directory}/state
@@ -65,13 +65,15 @@ file = {directory}/hosts
 class Sandbox:
     """``with Sandbox() as box``: everything is stopped and removed at the end."""
 
-    def __init__(self, cluster_conf: bytes | None = None, configuration: str = _CONF) -> None:
+    def __init__(self, cluster_conf: bytes | None = None, configuration: str = CONF) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="osrd-sandbox-"))
         self.cluster_conf = self.directory / "etc/cluster.conf"
         self.osrd_conf = self.directory / "etc/osrd.conf"
         self.tftp = self.directory / "tftp/osr"
         self.address = f"unix:path={self.directory}/bus"
         self.log = self.directory / "osrd.log"
+        #: before the command line of osrd: it runs in another mount namespace
+        self.wrapper: list[str] = []
         self._processes: list[subprocess.Popen[bytes]] = []
         self.osrd: subprocess.Popen[bytes] | None = None
         for name in ("etc", "root/boot", "dnsmasq", "exports.d", "tftp"):
@@ -127,7 +129,7 @@ class Sandbox:
             ready.settimeout(60)
             with self.log.open("ab") as log:
                 self.osrd = self.spawn(
-                    [sys.executable, "-m", "osrd", "--config", str(self.osrd_conf), *arguments],
+                    [*self.wrapper, sys.executable, "-m", "osrd", "--config", str(self.osrd_conf), *arguments],
                     stderr=log,
                     environment={**self.environment, "NOTIFY_SOCKET": path},
                 )

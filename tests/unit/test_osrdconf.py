@@ -240,6 +240,8 @@ def test_a_file_full_of_mistakes_costs_little(content: bytes) -> None:
         ("root x", "kernel = vmlinuz", "relative-path"),
         ("root x", "volume = a b", "bad-value"),
         ("root x", "export-options = rw, (sync)", "bad-value"),
+        ("root x", "link = ../1", "bad-value"),
+        ("root x", "link = local", "bad-value"),
         ("dhcp", "backend = dnsmask", "bad-value"),
         ("dhcp", "reload = restart", "bad-value"),
         ("dhcp", "reload = systemd:", "bad-value"),

@@ -13,7 +13,7 @@ from osrd.apply.cdsl.confined import Confined, Job, place
 from osrd.apply.cdsl.journal import Journal
 from osrd.apply.cdsl.steps import Small, perform, replace_link, times_kept
 from osrd.model.errors import ConflictError, FailedError
-from osrd.model.transaction import CopyTree, Exchange, Step, Transaction
+from osrd.model.transaction import CopyTree, DropTree, Exchange, Step, Transaction
 from osrd.observe.copies import Measured, measure
 from osrd.observe.inside import Inside
 
@@ -101,7 +101,10 @@ class Staging:
         ]
 
     def _remove(self, journal: Journal, todo: Sequence[int]) -> None:
-        failed = self._confined.run_all([Job(("rm", "-rf", "--", place(journal.new(index)))) for index in todo])
+        self._drop([journal.new(index) for index in todo])
+
+    def _drop(self, staged: Iterable[str]) -> None:
+        failed = self._confined.run_all([Job(("rm", "-rf", "--", place(path))) for path in staged])
         if failed:
             raise FailedError(failed[0])
 
@@ -113,11 +116,17 @@ class Staging:
             for index, steps in list(waiting.items()):
                 top = journal.new(index)
                 for small in _small_first(steps):
-                    perform(self._inside, small, _below(top, small.at))
+                    self._perform(small, _below(top, small.at))
                 due += [(_below(top, copy.at), copy) for copy in _copies_first(steps)]
                 if not steps:
                     del waiting[index]
             self._copy(due)
+
+    def _perform(self, step: Small | DropTree, target: str) -> None:
+        if isinstance(step, DropTree):
+            self._drop([target])
+        else:
+            perform(self._inside, step, target)
 
     def _copy(self, due: Sequence[tuple[str, CopyTree]]) -> None:
         jobs = []
@@ -141,9 +150,9 @@ class Staging:
                 replace_link(self._inside, parent, name, new)
 
 
-def _small_first(steps: list[Step]) -> list[Small]:
+def _small_first(steps: list[Step]) -> list[Small | DropTree]:
     """Take the steps up to the first copy off the list."""
-    small: list[Small] = []
+    small: list[Small | DropTree] = []
     while steps and not isinstance(step := steps[0], CopyTree):
         small.append(step)
         del steps[0]

@@ -8,31 +8,28 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from osrd import __version__
+from osrd.cli.com import queryinput
 from osrd.cli.com.options import defaults
+from osrd.cli.com.queryinput import PROGRAM, USAGE, QueryMap, read_file, read_questions
 from osrd.cli.text import safe
-from osrd.model.errors import FailedError, InvalidArgsError, InvalidConfigError, OsrdError
+from osrd.model.errors import FailedError, InvalidConfigError, OsrdError
 from osrd.parse.values import boolean
 from osrd.plan.queries.answers import Asker, Source
 from osrd.plan.queries.keys import NAMES
 from osrd.plan.queries.named import QUERIES
-from osrd.plan.queries.questions import Question, from_text, from_words
+from osrd.plan.queries.questions import Question
 
-PROGRAM = "com-queryclusterconf"
 CLUSTERCONF = "/etc/cluster/cluster.conf"
-QUERYMAP = "/etc/comoonics/querymap.cfg"
 
-USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 #: above it a shell could not tell the count from a signal
 _MOST_FAILED = 125
-_MOST_QUESTIONS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,47 +48,6 @@ class _Options:
     verbose: bool
     literal: bool
     words: tuple[str, ...]
-
-
-class _UnreadableError(click.ClickException):
-    """A file of the command line that is not there: its mistake, hence its exit status."""
-
-    exit_code = USAGE
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"{PROGRAM}: error: {self.message}", file=file, err=file is None)
-
-
-class _QueryMap:
-    """The user's query map, read when a key is first looked for: other queries need not suffer from its mistakes.
-
-    A file that is not there has no keys: old scripts name the original's, whose keys are all built in here.
-    """
-
-    def __init__(self, options: _Options) -> None:
-        self._file = options.mapfile
-        self._options = options
-
-    def template(self, key: str) -> str | None:
-        from osrd.parse.querymap import resolved
-
-        return resolved(self._keys, key, self._file) if key in self._keys else None
-
-    @cached_property
-    def _keys(self) -> dict[str, str]:
-        from osrd.parse.classicini import LARGEST
-        from osrd.parse.querymap import parse_query_map
-
-        try:
-            with open(self._file, "rb") as stream:
-                data = stream.read(LARGEST + 1)
-        except FileNotFoundError:
-            if self._file != QUERYMAP:
-                _warn(self._options, f"{self._file}: there is no such query map, only the built-in keys are known")
-            return {}
-        except OSError as error:
-            raise InvalidConfigError(f"{self._file}: cannot be read: {error.strerror}") from error
-        return dict(parse_query_map(data, self._file))
 
 
 class _Command(click.Command):
@@ -157,8 +113,8 @@ def _defaults() -> dict[str, str]:
     "--querymapfile",
     "mapfile",
     metavar="FILE",
-    default=lambda: os.environ.get("QUERYMAPFILE") or QUERYMAP,
-    help=f"More keys, with their XPaths.  [default: $QUERYMAPFILE or {QUERYMAP}]",
+    default=lambda: os.environ.get("QUERYMAPFILE") or queryinput.QUERYMAP,
+    help=f"More keys, with their XPaths.  [default: $QUERYMAPFILE or {queryinput.QUERYMAP}]",
 )
 @click.option(
     "-Q", "--queriesfile", metavar="FILE", default="", help="Read the queries from FILE, - is standard input."
@@ -184,34 +140,20 @@ def queryclusterconf(prettyprint: bool, query: bool, **options: Any) -> int:
 
 
 def _run(options: _Options) -> int:
-    questions = _questions(options)
+    questions = read_questions(options.words, options.queriesfile)
     if not questions:
         raise click.UsageError("which query?")
     if options.verbose:
         _note(f"asking {options.clusterconf}")
-    data = _read(options.clusterconf)
+    data = read_file(options.clusterconf)
     if options.validate and not _valid(data, options):
         return 1
-    asker = Asker(Source(data, options.clusterconf), _QueryMap(options).template, options.properties, options.literal)
+    query_map = QueryMap(options.mapfile, lambda message: _warn(options, message))
+    asker = Asker(Source(data, options.clusterconf), query_map.template, options.properties, options.literal)
     reported: set[str] = set()
     answers = [_answer(asker, question, options, reported) for question in questions]
     _print(answers, options)
     return min(answers.count(""), _MOST_FAILED)
-
-
-def _questions(options: _Options) -> tuple[Question, ...]:
-    if not options.queriesfile:
-        try:
-            return from_words(options.words)
-        except InvalidArgsError as error:
-            raise click.UsageError(str(error)) from error
-    if options.words:
-        raise click.UsageError("queries on the command line and with -Q")
-    data = _stdin() if options.queriesfile == "-" else _read(options.queriesfile, _MOST_QUESTIONS)
-    try:
-        return from_text(data.decode())
-    except UnicodeDecodeError as error:
-        raise InvalidConfigError(f"{options.queriesfile}: is not UTF-8") from error
 
 
 def _answer(asker: Asker, question: Question, options: _Options, reported: set[str]) -> str:
@@ -263,29 +205,6 @@ def _valid(data: bytes, options: _Options) -> bool:
     for line in findings.lines(shown):
         click.echo(line, err=True)
     return all(finding.severity is not Severity.ERROR for finding in found)
-
-
-def _read(path: str, limit: int | None = None) -> bytes:
-    """All of a file. Raises _UnreadableError, and InvalidConfigError when it is longer than ``limit`` bytes."""
-    from osrd.parse.elements import MAX_SIZE
-
-    limit = MAX_SIZE if limit is None else limit
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(limit + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the name holds a NUL"
-        raise _UnreadableError(f"{safe(path)}: cannot be read: {reason}") from error
-    if len(data) > limit:
-        raise InvalidConfigError(f"{path}: is longer than {limit} bytes", "check that this is the right file")
-    return data
-
-
-def _stdin() -> bytes:
-    data = sys.stdin.buffer.read(_MOST_QUESTIONS + 1)
-    if len(data) > _MOST_QUESTIONS:
-        raise InvalidConfigError(f"standard input: is longer than {_MOST_QUESTIONS} bytes", "ask less at once")
-    return data
 
 
 def _report(error: OsrdError, question: Question | None = None) -> None:

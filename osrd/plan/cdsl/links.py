@@ -56,7 +56,10 @@ def moved(index: Index, text: str, old_place: str, new_place: str, copied_from: 
             else link_text(new_place, wanted)
         )
     wanted = _meaning(index, old_place, target)
-    return None if aim(new_place, text).path == wanted else link_text(new_place, wanted) or "."
+    # Fewer directories above the new place than the text climbs: right at / only, and in no root under a prefix.
+    now = aim(new_place, text)
+    stays = now.path == wanted and (not now.only_at_root or aim(old_place, text).only_at_root)
+    return None if stays else link_text(new_place, wanted) or "."
 
 
 def _meaning(index: Index, place: str, target: str) -> str:

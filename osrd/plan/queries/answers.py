@@ -112,15 +112,17 @@ class Asker:
 
     def _xpath(self, expression: str, variables: Variables, arguments: Sequence[str], xml: bool) -> Answer:
         shown = xml_of if xml else text_of
+        lines = xml
         values: list[str] = []
         for value in evaluate(self.source.tree, expression, variables):
             if isinstance(value, str):
                 values.append(self._substituted(value, arguments))
             elif self.properties:
+                lines = True
                 values += [f"{name}={text}" for name, text in properties_below(value)]
             else:
                 values.append(shown(value))
-        return Answer(tuple(values), "\n" if xml else " ")
+        return Answer(tuple(values), "\n" if lines else " ")
 
     def _substituted(self, value: str, arguments: Sequence[str]) -> str:
         return value if self.literal else substituted(value, arguments)

@@ -102,7 +102,7 @@ def _scalar(value: object) -> str:
 def _argument(match: re.Match[str], arguments: Sequence[str]) -> tuple[int, str]:
     number = int(match[1] or 0)
     if number >= len(arguments):
-        raise InvalidArgsError(f"the query needs {number + 1} arguments, not {len(arguments)}", "give the others too")
+        raise InvalidArgsError(f"the query has %(param{number})s, but no argument for it", "give more arguments")
     return number, arguments[number]
 
 

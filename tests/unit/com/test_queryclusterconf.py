@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """com-queryclusterconf: every query with its answer, byte for byte, and the original's mistakes one by one."""
 
+import re
 from pathlib import Path
 
+import click
 import pytest
 
+from osrd.cli.com.queryclusterconf import queryclusterconf
 from osrd.plan.queries.keys import NAMES
 from osrd.plan.queries.named import QUERIES
+from tests.conftest import REPOSITORY
 from tests.unit.com.asking import FIXTURES, ask, isolate
 
 
@@ -299,6 +303,7 @@ def test_the_port_of_a_node_for_ocfs2(tmp_path: Path) -> None:
 def test_properties() -> None:
     lines = "BONDING_OPTS=mode=1 miimon=100\nMTU=9000\nPEERDNS=no\nNM_CONTROLLED=no"
     assert ask("-p", "query_xml", '//eth[@name="bond0"]').stdout == lines
+    assert ask("-p", "query_value", '//eth[@name="bond0"]').stdout == lines
     assert ask("-p", "query_xml", '//eth[@name="eth0"]').exit_code == 1
     assert ask("-p", "ifconfig", "00:16:3e:00:02:00").stdout == "eth0 dhcp "
 
@@ -325,3 +330,14 @@ def test_elements_are_indented() -> None:
 def test_help_lists_everything() -> None:
     words = ask("--help").stdout.split()
     assert {*QUERIES, *NAMES, "query_value", "query_xml"} <= set(words)
+
+
+def test_the_manual_names_every_query_key_and_option() -> None:
+    page = (REPOSITORY / "man/com-queryclusterconf.1").read_text().replace("\\-", "-")
+    listed = {word.strip(".,:;()") for word in re.split(r"[\s\"]|\\f[BIR]", page)}
+    # Their attributes are listed on their own.
+    implied = re.compile(r"eth_name_(?!properties)|filesystem_dest_")
+    wanted = {*QUERIES, *(name for name in NAMES if not implied.match(name)), "query_value", "query_xml"}
+    assert wanted - listed == set()
+    options = {option for each in queryclusterconf.params if isinstance(each, click.Option) for option in each.opts}
+    assert options - listed == set()

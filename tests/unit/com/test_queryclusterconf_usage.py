@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from osrd.cli.com import queryclusterconf as command
+from osrd.cli.com import queryinput
 from osrd.model.errors import InvalidArgsError
 from osrd.plan.queries.questions import Question, from_text, from_words
 from tests.unit.com.asking import FIXTURES, ask, isolate, plain
@@ -19,7 +20,7 @@ FULL = FIXTURES / "full.conf"
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr(command, "CLUSTERCONF", str(tmp_path / "cluster.conf"))
-    monkeypatch.setattr(command, "QUERYMAP", str(tmp_path / "querymap.cfg"))
+    monkeypatch.setattr(queryinput, "QUERYMAP", str(tmp_path / "querymap.cfg"))
 
 
 @pytest.mark.parametrize(
@@ -232,8 +233,8 @@ def test_a_query_map(query_map: str, words: list[str], answer: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["name_of"], "the query needs 1 arguments, not 0"),
-        (["device", "1"], "the query needs 2 arguments, not 1"),
+        (["name_of"], "the query has %(param0)s, but no argument for it"),
+        (["device", "1"], "the query has %(param1)s, but no argument for it"),
         (["lost"], "lost: there is no key 'nothing'"),
         (["round"], "round: its references never end"),
     ],
