@@ -2,15 +2,14 @@
 """A shared root as programs use it that work without the daemon: they may want to know only what would be done, and
 those of the original tools have changes of their own."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 from osrd.engine.sharedroot import Plan, Progress, SharedRoot
-from osrd.model.cdsl import Changed, Inventory, Members, Place, Removal
-from osrd.model.errors import NotFoundError, UnsupportedError
+from osrd.model.cdsl import Changed, Inventory, Layout, Members, Place, Removal
+from osrd.model.errors import FailedError, NotFoundError, UnsupportedError
 from osrd.model.transaction import Transaction
-from osrd.observe.mounts import node_at_link
 from osrd.plan.cdsl.compatible import dismantle, register, with_originals
 
 
@@ -31,12 +30,15 @@ class LocalRoot(SharedRoot):
         self._simulate = simulate
         self._originals = False
 
+    def __enter__(self) -> Self:
+        return self
+
     @property
     def bound(self) -> str:
         """The node whose tree is mounted at the link on this host, "" when none is."""
         try:
-            return node_at_link(os.path.realpath(self.path), self.inventory.layout)
-        except NotFoundError:
+            return self._at_link(self.inventory).node
+        except (NotFoundError, FailedError):  # no infrastructure; no /proc, as in a bare chroot
             return ""
 
     def make(self, path: str, nodes: Sequence[str] = (), *, orig: bool = False) -> Changed:
@@ -80,6 +82,14 @@ class LocalRoot(SharedRoot):
     def recover(self) -> Changed:
         self._refuse_simulation("recover")
         return super().recover()
+
+    def rebuild(self, layout: Layout | None = None) -> Changed:
+        if not self._simulate:
+            return super().rebuild(layout)
+        return Changed((f"the disk has {len(self.rebuilt(layout).cdsls)} CDSLs",))
+
+    def drop_backup(self, name: str) -> Changed:
+        return Changed((f"the backup {name} would be gone",)) if self._simulate else super().drop_backup(name)
 
     def _outermost(self) -> list[str]:
         sources = [cdsl.src for cdsl in self.inventory.cdsls]

@@ -188,17 +188,7 @@ class SharedRoot:
         """The inventory anew from the disk alone. What a readable one says of names and nodes is kept."""
         with locked(self._inside, self._wait):
             recovered = self._transactions.recover()
-            try:
-                known = self._load()
-            except InvalidConfigError:
-                known = None
-            names = layout or (known.layout if known else Layout())
-            found = rebuild(self._look, self._inside.names, names, self._when())
-            if known is not None:
-                former = {cdsl.src: cdsl for cdsl in known.cdsls}
-                found = replace(
-                    known, layout=found.layout, cdsls=tuple(former.get(each.src, each) for each in found.cdsls)
-                )
+            found = self.rebuilt(layout)
             transaction = Transaction(
                 "rebuild the inventory",
                 (),
@@ -207,6 +197,19 @@ class SharedRoot:
             )
             done = self._transactions.run(transaction, partial(rebased, found))
             return Changed((*recovered.lines, *done.lines), done.backups)
+
+    def rebuilt(self, layout: Layout | None = None) -> Inventory:
+        """The inventory that ``rebuild`` would write."""
+        try:
+            known = self._load()
+        except InvalidConfigError:
+            known = None
+        names = layout or (known.layout if known else Layout())
+        found = rebuild(self._look, self._inside.names, names, self._when())
+        if known is None:
+            return found
+        former = {cdsl.src: cdsl for cdsl in known.cdsls}
+        return replace(known, layout=found.layout, cdsls=tuple(former.get(each.src, each) for each in found.cdsls))
 
     def convert(self) -> Changed:
         """An older layout and inventory to those that resolve everywhere."""

@@ -81,10 +81,10 @@ class FakeRoot:
     def repair(self) -> Changed:
         return self._change("repair")
 
-    def rebuild(self) -> Changed:
+    def rebuild(self, layout: Layout | None = None) -> Changed:
         return self._change("rebuild")
 
-    def rebuilt(self) -> Inventory:
+    def rebuilt(self, layout: Layout | None = None) -> Inventory:
         return self.disk or self.inventory
 
     def convert(self) -> Changed:

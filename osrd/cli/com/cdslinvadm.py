@@ -120,7 +120,8 @@ def _create(call: Run) -> None:
     options, inner = call.options, call.repository
     names = layout_of(options)
     tell(options, inner.root.init(names, maxnodeidnum=options.maxnodeidnum, use_nodeids=not options.use_names))
-    if inner.mountpoint:
+    if inner.mountpoint and not options.noexecute:
+        tell(options, inner.root.set("mountpoint", inner.mountpoint))
         with call.repositories.open() as outer:
             tell(options, outer.root.register(inner.mountpoint))
 

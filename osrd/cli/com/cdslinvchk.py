@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from osrd.cli.com.infrastructure import add_names
+from osrd.cli.com.infrastructure import add_names, layout_of
 from osrd.cli.com.program import Environment, Parser, complain, run, say, tell
 from osrd.cli.com.repository import Repositories, Repository
 from osrd.model.cdsl import Cdsl, Layout
@@ -37,7 +37,7 @@ def check_inventory(words: list[str], environment: Environment) -> int:
     repositories = Repositories(options, environment)
     with repositories.open(options.mountpoint) as repository:
         if options.filesystem:
-            return rebuild(options, repository)
+            return rebuild(options, repository, layout_of(options))
         return _check(options, repositories, repository)
 
 
@@ -112,21 +112,22 @@ def _wanted(options: optparse.Values, repositories: Repositories, repository: Re
     return _Wanted(cdsls, top, deep=not options.norecursive)
 
 
-def rebuild(options: optparse.Values, repository: Repository) -> int:
-    """Compare the inventory with one that is made from the disk alone, and with -U write that one."""
+def rebuild(options: optparse.Values, repository: Repository, layout: Layout | None = None) -> int:
+    """Compare the inventory with one that is made from the disk alone, and with -U write that one. ``layout`` are the
+    names where there is no inventory that tells them."""
     root = repository.root
     before: Sequence[Cdsl] = ()
     try:
-        before = root.inventory.cdsls
+        before, layout = root.inventory.cdsls, None
     except (NotFoundError, InvalidConfigError) as error:
         complain(str(error))  # it is what this can mend
-    after = root.rebuilt().cdsls
+    after = root.rebuilt(layout).cdsls
     lines = list(_changes(before, after))
     if not options.quiet:
         say(lines)
     if options.update:
         if lines:
-            tell(options, root.rebuild())
+            tell(options, root.rebuild(layout))
         return 0
     return min(len(lines), MOST)
 

@@ -114,8 +114,8 @@ def test_create_with_other_names(com: Com) -> None:
 def test_create_on_another_file_system_registers_it(com: Com) -> None:
     (com.root / "mnt/data").mkdir(parents=True)
     com.on_root("com-cdslinvadm", "-m", "/mnt/data", "create")
-    assert [call[0] for call in com.fake.calls] == ["init", "register"]
-    assert com.fake.calls[1] == ("register", "mnt/data")
+    assert [call[0] for call in com.fake.calls] == ["init", "set", "register"]
+    assert com.fake.calls[2] == ("register", "mnt/data")
     assert com.fake.opened == [f"{com.root}/mnt/data", str(com.root)]
 
 
