@@ -59,9 +59,12 @@ def open_root(path: str, members: Members, work: Work) -> AbstractRoot:
 
 def run_shell(path: str, node: str, command: Sequence[str]) -> int:
     """Run ``command`` (nothing: a shell) in the root at ``path`` as ``node`` sees it; its exit status."""
-    from osrd.apply.shell import run_in_shell
+    from osrd.apply.shell import run
+    from osrd.engine.sharedroot import SharedRoot
 
-    return run_in_shell(path, node, command)
+    with SharedRoot(path) as root:
+        layout = root.inventory.layout
+    return run(path, node, command, layout)
 
 
 @dataclass
