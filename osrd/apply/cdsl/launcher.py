@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The child process in which cp and rm run: it sees the host's programs and one file system, and nothing else.
+
+Started by Confined with the number of the root's descriptor. Its own mount namespace has a tmpfs as "/" with
+read-only binds of the host's programs and, at ``/osrd-root``, a clone of the mount that holds the root: what is
+mounted below is not in it, and on new enough kernels no symlink in it is followed, whoever swaps one in. Without
+root's rights the same in a user namespace.
+
+It reads a job per line on stdin (JSON), starts it, and says on stdout when it began and how it ended. At the end of
+stdin it kills what still runs: copies never outlive the osrd that wanted them.
+"""
+
+import errno
+import json
+import os
+import select
+import signal
+import stat
+import sys
+from typing import Any
+
+if __name__ == "__main__":
+    # Run as a file with python -I -S: the package is found from here and nowhere else.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
+
+from osrd.apply import syscalls
+
+ROOT = "osrd-root"
+_PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec")
+_LAST = 4096  # bytes of a job's messages that are kept
+
+
+def confine(root: int) -> None:
+    """Leave everything but the programs and the root. Raises OSError."""
+    os.fchdir(root)  # the one way to name the root in the new namespace: its mounts are copies
+    own = "" if os.geteuid() == 0 else f"{os.geteuid()} {os.geteuid()} 1"
+    group = f"{os.getegid()} {os.getegid()} 1"
+    syscalls.unshare(syscalls.CLONE_NEWNS | (syscalls.CLONE_NEWUSER if own else 0))
+    if own:
+        for name, text in (("setgroups", "deny"), ("uid_map", own), ("gid_map", group)):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+    syscalls.mount_setattr(syscalls.AT_FDCWD, "/", propagation=syscalls.MS_PRIVATE, recursive=True)
+    top = syscalls.new_mount("tmpfs", syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID, mode="0755")
+    clone = syscalls.open_tree(syscalls.AT_FDCWD, ".")
+    _restrict(clone)
+    binds = {ROOT: clone}
+    links = {}
+    for name in _PROGRAMS:
+        try:
+            found = os.lstat(f"/{name}")
+        except FileNotFoundError:
+            continue
+        if stat.S_ISLNK(found.st_mode):
+            links[name] = os.readlink(f"/{name}")
+        elif stat.S_ISDIR(found.st_mode):
+            binds[name] = syscalls.open_tree(syscalls.AT_FDCWD, f"/{name}")
+            attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID
+            syscalls.mount_setattr(binds[name], set_=attributes)
+    syscalls.move_mount(top, syscalls.AT_FDCWD, "/")
+    os.fchdir(top)
+    for name, text in links.items():
+        os.symlink(text, name, dir_fd=top)
+    for name, mount in binds.items():
+        os.mkdir(name, 0o755, dir_fd=top)
+        syscalls.move_mount(mount, top, name)
+        os.close(mount)
+    os.chroot(".")
+    os.chdir("/")
+    os.close(top)
+    os.close(root)
+
+
+def _restrict(clone: int) -> None:
+    attributes = syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NOEXEC
+    try:
+        syscalls.mount_setattr(clone, set_=attributes | syscalls.MOUNT_ATTR_NOSYMFOLLOW)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Before Linux 5.14. Links then lead somewhere inside the root or into the empty "/".
+        syscalls.mount_setattr(clone, set_=attributes)
+
+
+class Jobs:
+    """What runs, by the descriptor that its messages come from."""
+
+    def __init__(self, null: int) -> None:
+        self._null = null
+        self._running: dict[int, tuple[int, int, bytes]] = {}
+
+    @property
+    def descriptors(self) -> list[int]:
+        return list(self._running)
+
+    def start(self, number: int, argv: list[str]) -> None:
+        """Start job ``number`` and say its process id."""
+        read, write = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, self._null, 0), (os.POSIX_SPAWN_DUP2, self._null, 1)]
+        actions.append((os.POSIX_SPAWN_DUP2, write, 2))
+        try:
+            pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
+        except OSError as error:
+            os.close(read)
+            say({"job": number, "status": 127, "error": f"{argv[0]}: {error.strerror}"})
+            return
+        finally:
+            os.close(write)
+        self._running[read] = (number, pid, b"")
+        say({"job": number, "process": pid})
+
+    def hear(self, fd: int) -> None:
+        """Read messages of a job; at their end it is over."""
+        number, pid, last = self._running[fd]
+        data = os.read(fd, 65536)
+        if data:
+            self._running[fd] = (number, pid, (last + data)[-_LAST:])
+            return
+        os.close(fd)
+        del self._running[fd]
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        lines = os.fsdecode(last).split("\n")
+        say({"job": number, "status": status, "error": next((line for line in reversed(lines) if line), "")})
+
+    def kill(self) -> None:
+        for _, pid, _ in self._running.values():
+            os.kill(pid, signal.SIGKILL)
+        for _, pid, _ in self._running.values():
+            os.waitpid(pid, 0)
+
+
+def say(message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def serve(null: int) -> None:
+    """Until the end of stdin."""
+    jobs = Jobs(null)
+    heard = b""
+    while True:
+        poll = select.poll()
+        for fd in (0, *jobs.descriptors):
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll():
+            if fd != 0:
+                jobs.hear(fd)
+                continue
+            data = os.read(0, 65536)
+            if not data:
+                jobs.kill()
+                return
+            *lines, heard = (heard + data).split(b"\n")
+            for line in lines:
+                job = json.loads(line)
+                jobs.start(job["job"], job["argv"])
+
+
+def main() -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        confine(int(sys.argv[1]))
+    except OSError as error:
+        say({"refused": f"{error.strerror}{f': {error.filename}' if error.filename else ''}", "errno": error.errno})
+        return
+    say({"ready": True})
+    serve(null)
+
+
+if __name__ == "__main__":
+    main()

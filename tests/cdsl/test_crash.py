@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A transaction killed at every single change that it makes is afterwards completely done or not at all."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from osrd.model.errors import OsrdError
+from osrd.model.transaction import Transaction
+from tests.apply.faults import die, in_child
+from tests.apply.world import quick_directory
+from tests.cdsl import world
+from tests.cdsl.faults import Faults, no_swaps
+from tests.cdsl.world import SHAPES, digest, leftovers, make_root
+
+WAYS = ["swap", "two renames"]
+
+
+def prepared(base: Path, number: int) -> tuple[Path, Transaction]:
+    """A root in which the shape ``number`` is the next."""
+    root = make_root(base)
+    for shape in SHAPES[:number]:
+        world.run(root, shape())
+    return root, SHAPES[number]()
+
+
+def states(root: Path, transaction: Transaction) -> tuple[world.Digest, world.Digest]:
+    """Before and after."""
+    old = digest(root)
+    world.run(root, transaction)
+    new = digest(root)
+    world.undo(root)
+    assert digest(root) == old != new
+    return old, new
+
+
+def struck(faults: Faults, way: str, action: Callable[[], object]) -> int:
+    """``action`` in a child with faults: its exit status, 3 for an OsrdError."""
+
+    def child() -> None:
+        if way != "swap":
+            no_swaps()
+        faults.install()
+        try:
+            action()
+        except OsrdError:
+            os._exit(3)
+
+    return in_child(child)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", range(3), ids=["make", "share", "remove"])
+def test_sigkill_at_every_step_of_a_run(number: int, way: str) -> None:
+    with quick_directory() as directory:
+        root, transaction = prepared(Path(directory), number)
+        old, new = states(root, transaction)
+        status, step, seen = -1, 0, []
+        while status != 0:
+            step += 1
+            status = struck(Faults(step, die), way, lambda: world.run(root, transaction))
+            assert status in (0, -signal.SIGKILL)
+            world.recover(root)
+            found = digest(root)
+            assert found in (old, new), step
+            seen.append(found == new)
+            if found == old:
+                assert world.last(root) == ""
+                world.run(root, transaction)
+                assert digest(root) == new
+            assert leftovers(root) == []
+            assert world.last(root) == transaction.title
+            world.undo(root)
+            assert digest(root) == old
+        # never back from new to old, and both were met
+        assert seen == sorted(seen)
+        assert False in seen
+        assert seen.count(True) > 10
+        assert step > 50
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", range(3), ids=["make", "share", "remove"])
+def test_sigkill_at_every_step_of_an_undo(number: int, way: str) -> None:
+    with quick_directory() as directory:
+        root, transaction = prepared(Path(directory), number)
+        old, new = states(root, transaction)
+        world.run(root, transaction)
+        status, step = -1, 0
+        while status != 0:
+            step += 1
+            status = struck(Faults(step, die), way, lambda: world.undo(root))
+            assert status in (0, -signal.SIGKILL)
+            world.recover(root)
+            found = digest(root)
+            assert found in (old, new), step
+            assert (world.last(root) == transaction.title) == (found == new)
+            if found == old:
+                assert not list((root / ".osrd/tx").iterdir())
+                world.run(root, transaction)
+                assert digest(root) == new
+        assert step > 20
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_sigkill_at_every_step_of_a_recovery(way: str) -> None:
+    """Recovery is recovered, too: here killed again and again, each time one step later, until it is through."""
+    with quick_directory() as directory:
+        root, transaction = prepared(Path(directory), 1)
+        old, new = states(root, transaction)
+        for start in range(20, 90, 8):
+            struck(Faults(start, die), way, lambda: world.run(root, transaction))
+            status, step = -1, 0
+            while status != 0:
+                step += 1
+                status = struck(Faults(step, die), way, lambda: world.recover(root))
+            found = digest(root)
+            assert found in (old, new)
+            if found == new:
+                world.undo(root)
+            assert digest(root) == old
