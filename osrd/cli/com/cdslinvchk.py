@@ -14,7 +14,7 @@ from osrd.cli.com.infrastructure import add_names, layout_of
 from osrd.cli.com.program import Environment, Parser, complain, run, say, tell
 from osrd.cli.com.repository import Repositories, Repository
 from osrd.model.cdsl import Cdsl, Layout
-from osrd.model.errors import InvalidConfigError, NotFoundError
+from osrd.model.errors import InvalidConfigError, NotFoundError, OsrdError
 from osrd.model.finding import Finding, Severity
 
 PROGRAM = "com-cdslinvchk"
@@ -117,11 +117,16 @@ def rebuild(options: optparse.Values, repository: Repository, layout: Layout | N
     names where there is no inventory that tells them."""
     root = repository.root
     before: Sequence[Cdsl] = ()
+    trouble: OsrdError | None = None
     try:
         before, layout = root.inventory.cdsls, None
     except (NotFoundError, InvalidConfigError) as error:
-        complain(str(error))  # it is what this can mend
+        trouble = error  # it is what this can mend
     after = root.rebuilt(layout).cdsls
+    if trouble and not after:
+        raise trouble
+    if trouble:
+        complain(str(trouble))
     lines = list(_changes(before, after))
     if not options.quiet:
         say(lines)
