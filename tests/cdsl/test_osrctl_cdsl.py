@@ -28,6 +28,11 @@ class Osrctl:
         assert done.returncode == 0, (command, words, done.stdout, done.stderr)
         return json.loads(done.stdout)
 
+    def wrong(self) -> list[str]:
+        """The codes that check tells, except that nothing is mounted at the link."""
+        found = json.loads(self("--json", "cdsl", "check", str(self.root)).stdout)["findings"]
+        return [each["code"] for each in found if each["code"] != "cdsl-not-mounted"]
+
 
 @pytest.fixture
 def osrctl(tmp_path: Path) -> Osrctl:
@@ -52,7 +57,7 @@ def test_a_root_from_the_first_to_the_last_command(osrctl: Osrctl) -> None:
     shown = osrctl.cdsl("show", "/var/log")
     assert shown["copies"] == {node: f"cluster/cdsl/{node}/var/log" for node in ("1", "2", "default")}
     assert osrctl.cdsl("show")["nodes"] == ["1", "2"]
-    assert osrctl.cdsl("check")["findings"] == []
+    assert osrctl.wrong() == []
     assert osrctl.cdsl("undo")["changed"] is True
     assert len(osrctl.cdsl("list")["cdsls"]) == 2
     osrctl.cdsl("remove", "/var", "/etc/sysconfig/network")
@@ -81,7 +86,7 @@ def test_what_is_broken_is_found_and_repaired(osrctl: Osrctl) -> None:
     assert found.returncode == 1
     assert "/etc/sysconfig/network" in found.stdout
     assert osrctl.cdsl("repair")["changed"] is True
-    assert osrctl.cdsl("check")["findings"] == []
+    assert osrctl.wrong() == []
     (osrctl.root / ".cdsl_inventory.xml").unlink()
     assert osrctl("cdsl", "list", str(osrctl.root)).returncode == 6
     osrctl.cdsl("rebuild")
@@ -99,6 +104,23 @@ def test_a_tree_finds_an_heir(osrctl: Osrctl) -> None:
     osrctl.cdsl("adopt", "2", "node2")
     assert (osrctl.root / "cluster/cdsl/3/etc/sysconfig/network").read_text() == "2's"
     assert not (osrctl.root / "cluster/cdsl/2").exists()
+
+
+@private_mounts
+def test_the_root_looks_as_on_a_node(tmp_path: Path) -> None:
+    osrctl = Osrctl(tmp_path)
+    osrctl.cdsl("init")
+    osrctl.cdsl("make", "/etc/sysconfig/network")
+    (osrctl.root / "cluster/cdsl/2/etc/sysconfig/network").write_text("2's")
+    osrctl.cdsl("bind")
+    assert (osrctl.root / "etc/sysconfig/network").read_text() == FILES["etc/sysconfig/network"]
+    assert osrctl.cdsl("check")["findings"] == []
+    osrctl.cdsl("bind", "node2")
+    assert (osrctl.root / "etc/sysconfig/network").read_text() == "2's"
+    assert osrctl.cdsl("show")["bound"] == "2"
+    assert osrctl.cdsl("bind", "2")["changed"] is False
+    osrctl.cdsl("bind", "none")
+    assert not (osrctl.root / "etc/sysconfig/network").exists()
 
 
 @private_mounts

@@ -102,6 +102,9 @@ class FakeRoot:
     def drop_backup(self, name: str) -> Changed:
         return self._change("drop_backup", name)
 
+    def bind(self, link: str) -> Changed:
+        return self._change("bind", link)
+
     def set(self, name: str, value: str) -> Changed:
         return self._change("set", name, value)
 

@@ -19,6 +19,8 @@ from osrd.model.finding import Finding, Severity
 
 PROGRAM = "com-cdslinvchk"
 FAILED = 255
+#: Findings about the mount at the link: not what the original looks at, and no node has to run for a check.
+_MOUNTS = ("cdsl-not-mounted", "cdsl-foreign-mount", "cdsl-mounted-orphan")
 #: A count of more could be taken for FAILED, or wrap to 0.
 MOST = 250
 
@@ -66,6 +68,7 @@ def _check(options: optparse.Values, repositories: Repositories, repository: Rep
     _ = root.inventory  # without one there is nothing to compare, which is an error
     wanted = _wanted(options, repositories, repository)
     found = [each for each in root.check() if each.severity is not Severity.INFO and wanted(each.value)]
+    found = [each for each in found if each.code not in _MOUNTS]
     if not options.quiet:
         say(map(_line, found))
     if options.update:
