@@ -2,6 +2,7 @@
 """A shared root as programs use it that work without the daemon: they may want to know only what would be done, and
 those of the original tools have changes of their own."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -34,6 +35,11 @@ class LocalRoot(SharedRoot):
 
     def __enter__(self) -> Self:
         return self
+
+    @property
+    def directory(self) -> os.stat_result:
+        """The directory that is worked on, whatever its path leads to by now."""
+        return os.fstat(self._inside.fd)
 
     @property
     def bound(self) -> str:

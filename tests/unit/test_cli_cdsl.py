@@ -134,10 +134,19 @@ def test_the_daemon_s_error_is_the_command_s(world: World) -> None:
 
 
 def test_a_refusal_of_polkit_names_the_action(world: World) -> None:
-    world.daemon().replies["Undo"] = NotAuthorizedError("not authorized")
-    result = world("cdsl", "undo", "web")
-    assert result.exit_code == Exit.NOT_AUTHORIZED
-    assert "org.opensharedroot.osrd.manage-cdsl" in result.stderr
+    replies = world.daemon().replies
+    replies |= {member: NotAuthorizedError("not authorized") for member in ("Undo", "RemoveCdsl", "DropBackup")}
+    for words, action in (
+        (["undo", "web"], "manage-cdsl"),
+        (["remove", "web", "/v"], "manage-cdsl"),
+        (["remove", "web", "/v", "--discard", "-y"], "discard-data"),
+        (["backups", "drop", "web", "b", "-y"], "discard-data"),
+    ):
+        result = world("cdsl", *words)
+        assert result.exit_code == Exit.NOT_AUTHORIZED
+        assert f"org.opensharedroot.osrd.{action} " in result.stderr
+    replies["ListRoots"] = NotAuthorizedError("not authorized")
+    assert "org.opensharedroot.osrd.read " in world("cdsl", "undo", "web").stderr
 
 
 CALLS: dict[str, tuple[list[str], tuple[object, ...], tuple[object, ...]]] = {
