@@ -59,6 +59,7 @@ LIST
     [ "$purpose,${CI:-}" != test,true ] || cat <<'LIST'
 dhcpd|isc-dhcp-server|dhcp-server
 kea-dhcp4|kea-dhcp4-server|kea
+mkfs.btrfs|btrfs-progs|btrfs-progs
 LIST
 }
 

@@ -70,7 +70,7 @@ class RootSeen:
     """What a look into a shared root tells about its bind mount.
 
     ``path`` is absolute and without symlinks; ``link`` is what is at the layout's link, ``tree`` what is at the tree
-    of the node that is wanted. ``point`` is what is at the mount point while nothing is mounted there, else None.
+    of the node that is wanted. ``point`` is what is at the mount point; of interest while nothing is mounted there.
     """
 
     path: str

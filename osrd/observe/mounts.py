@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mount table of this process, read so that it is one state of it and not parts of several."""
+"""The mount table of this process, read so that it is one state of it and not parts of several, and what a shared
+root says about its bind mount."""
 
 import os
 import select
 
+from osrd.model.cdsl import Layout
 from osrd.model.errors import FailedError
-from osrd.model.mount import Mount
+from osrd.model.mount import Mount, RootSeen
+from osrd.observe.inside import Inside
 from osrd.parse.mountinfo import parse_mountinfo
+from osrd.plan.bindmounts import bound_node, link_place
 
 _MOUNTINFO = "/proc/self/mountinfo"
 _READ_BYTES = 1 << 20
@@ -55,10 +59,28 @@ def mount_id(fd: int) -> int:
     raise FailedError("the kernel does not tell mounts of open files apart", "use Linux 5.8 or newer")
 
 
-def in_namespace_of_its_own() -> bool:
-    """Whether this process has another mount namespace than process 1, so that its mounts may stay unseen on the
-    host. False where process 1 may not be asked."""
+def physical_path(fd: int) -> str:
+    """The path of an open directory as the mount table spells it: absolute, no symlinks."""
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+def see_root(inside: Inside, layout: Layout, node: str = "") -> RootSeen:
+    """What there is to know for binding the tree of ``node``. Raises ConflictError when a symlink or another mount
+    is in the way to the link, the mount point or the tree."""
+    link = inside.look(layout.link)
+    place = link_place(layout, link)
+    return RootSeen(
+        path=physical_path(inside.fd),
+        layout=layout,
+        link=link,
+        point=inside.look(place) if place is not None else None,
+        tree=inside.look(layout.node_tree(node)) if node else None,
+    )
+
+
+def node_at_link(root: str, layout: Layout) -> str:
+    """The node whose tree is at the link of the shared root at ``root`` now, "" when none is or /proc is missing."""
     try:
-        return os.readlink("/proc/self/ns/mnt") != os.readlink("/proc/1/ns/mnt")
-    except OSError:
-        return False
+        return bound_node(read_mounts(), os.path.realpath(root), layout)
+    except FailedError:
+        return ""

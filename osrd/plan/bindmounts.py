@@ -6,7 +6,7 @@ it, is as good as osrd's, and is taken over. Anything else that is mounted there
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from osrd.model.cdsl import MOUNT_POINT, WORK, FileKind, Layout, Seen
 from osrd.model.finding import Finding, Severity
@@ -81,7 +81,7 @@ def link_place(layout: Layout, link: Seen | None) -> str | None:
         return None
     if link.kind is FileKind.DIRECTORY:
         return layout.link
-    leads_to = _resolved(layout.link, link.text) if link.kind is FileKind.LINK else None
+    leads_to = resolved(layout.link, link.text) if link.kind is FileKind.LINK else None
     return layout.mount_point if leads_to == layout.mount_point else None
 
 
@@ -93,7 +93,10 @@ def bound_node(mounts: Iterable[Mount], root: str, layout: Layout) -> str:
 
 def bound(mounts: Iterable[Mount], root: str, layout: Layout) -> Bound:
     """What is mounted for the link of the shared root ``root``, in either layout."""
-    table = MountTable(mounts)
+    return _bound(MountTable(mounts), root, layout)
+
+
+def _bound(table: MountTable, root: str, layout: Layout) -> Bound:
     at_link = bound_at(table, root, layout, layout.link)
     return at_link if at_link.stack else bound_at(table, root, layout, layout.mount_point)
 
@@ -113,12 +116,18 @@ def plan_bind(mounts: Iterable[Mount], seen: RootSeen, node: str) -> BindPlan:
     table = MountTable(mounts)
     place = link_place(seen.layout, seen.link)
     if place is None:
-        now = bound(mounts, seen.path, seen.layout)
-        return BindPlan(now, findings=(_no_link(seen),) if node else ())
+        return BindPlan(_bound(table, seen.path, seen.layout), findings=(_no_link(seen),) if node else ())
     now = bound_at(table, seen.path, seen.layout, place)
     if not node:
         return _nothing_wanted(table, seen, place, now)
-    return BindPlan(now) if now.node == node else _another_wanted(table, seen, place, now, node)
+    plan = BindPlan(now) if now.node == node else _another_wanted(table, seen, place, now, node)
+    unseen = _unseen(table.holding(seen.path), now.point)
+    return replace(plan, findings=(*plan.findings, unseen)) if unseen else plan
+
+
+def judge(table: MountTable, root: str, layout: Layout, mount: Mount) -> tuple[Holds, str]:
+    """What ``mount`` is to the shared root ``root``, and of which node."""
+    return _Judge(table, root, layout).judge(mount)
 
 
 def own_mounts(table: MountTable, root: str, layout: Layout, place: str, until: str = "") -> tuple[Mount, ...]:
@@ -195,7 +204,7 @@ class _Judge:
         return (Holds.STALE if moved else Holds.FOREIGN), ""
 
 
-def _resolved(location: str, text: str) -> str | None:
+def resolved(location: str, text: str) -> str | None:
     """Where a symlink at ``location`` with this text leads, None when outside the root."""
     if text.startswith("/"):
         return None
@@ -252,3 +261,13 @@ def _foreign(now: Bound, mount: Mount, node: str) -> Finding:
     message = f"{now.point} has something else mounted on it: {mount}; the tree of node {node} is not bound there"
     fix = f"find out who needs it (findmnt {now.point}, systemctl list-units --type=mount) and umount {now.point}"
     return Finding("bind-foreign-mount", Severity.ERROR, message, fix, node=node, value=now.point, other=str(mount))
+
+
+def _unseen(holder: Mount | None, point: str) -> Finding | None:
+    """A warning when the mount table of osrd only follows another one: a service with a mount namespace of its own
+    (systemd.exec(5), mount_namespaces(7)). Process 1 cannot be asked: osrd has fewer capabilities."""
+    if holder is None or not holder.slave:
+        return None
+    message = f"what osrd binds at {point} is only seen in its own mount namespace: {holder.point} is a slave mount"
+    fix = "take PrivateTmp=, ProtectSystem= and their like out of the drop-ins of osrd.service (osrd(8))"
+    return Finding("bind-unseen", Severity.WARNING, message, fix, value=point)

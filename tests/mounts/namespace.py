@@ -46,7 +46,7 @@ def _child(body: Callable[[], None], writer: int) -> None:
         mount_setattr(AT_FDCWD, "/", propagation=MS_PRIVATE, recursive=True)
         body()
         status = 0
-    except BaseException:  # whatever it is, it is the test's result
+    except BaseException:  # noqa: BLE001 - whatever it is, it is the test's result
         os.write(writer, traceback.format_exc().encode("utf-8", "replace"))
     finally:
         os._exit(status)
