@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from osrd.model.cdsl import FileKind, Seen
 from osrd.model.errors import InvalidArgsError
-from osrd.model.layout import within
 from osrd.plan.cdsl.index import Index, join, parent_path, prefixes
 from osrd.plan.cdsl.words import shown
 
@@ -68,8 +67,11 @@ class Walk:
 
     def reaches(self, physical: str) -> bool:
         """Whether something is where the physical path leads, the last component followed, too."""
-        end = self._walk(parent_path(physical), physical.rpartition("/")[2:], typed=False)
-        return any(within(end, place) for place in _RUNTIME) or self._sight(end) is not None
+        try:
+            end = self._walk(parent_path(physical), physical.rpartition("/")[2:], typed=False)
+        except InvalidArgsError:
+            return False
+        return end.partition("/")[0] in _RUNTIME or self._sight(end) is not None
 
     def _named(self, physical: str) -> str:
         public = self._index.public_of(physical)
@@ -98,8 +100,11 @@ class Walk:
             return path
         public = self._index.public_of(path)
         if public in self._index.by_src:
-            return self._index.locate(public or "", self._node)
-        seen = self._sight(path)
+            # what is there may be a symlink itself
+            path = self._index.locate(public or "", self._node)
+            directory = parent_path(path)
+        # A running system has file systems mounted there, which are none of the root's.
+        seen = None if path.partition("/")[0] in _RUNTIME else self._sight(path)
         if seen is None or seen.kind is not FileKind.LINK:
             return path
         self._followed += 1
