@@ -12,6 +12,7 @@ from osrd.cli.session import Session
 from osrd.cli.shared_root import Root, Where
 from osrd.cli.text import safe
 from osrd.model.cdsl import Members
+from osrd.model.settings import NO_LINK
 
 
 @click.command("repair")
@@ -58,6 +59,24 @@ def recover(session: Session, where: Where) -> Exit:
     osrd does this by itself when it starts, and every change does it first.
     """
     return perform(session, where, True, [Change(None, lambda root: root.recover())])
+
+
+@click.command("bind")
+@on_root
+@click.argument("node", required=False, default="", shell_complete=complete_tree)
+@offline_option
+def bind(session: Session, where: Where, offline: bool, node: str) -> Exit:
+    """Show ROOT on this host as NODE sees it.
+
+    The tree of NODE is mounted at the link; `none` unmounts it. Without NODE it is what osrd.conf says, else the
+    lowest node.
+    """
+    from osrd.engine.members import section_of
+
+    section = section_of(where.path, where.settings)
+    tree = node if node in ("", NO_LINK) else trees_named(session, where, [node])[0]
+    link = tree or (section.link if section else "")
+    return perform(session, where, offline, [Change(Call("BindLink", "s", (tree,)), lambda root: root.bind(link))])
 
 
 @click.command("adopt")

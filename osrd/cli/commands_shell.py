@@ -9,9 +9,8 @@ from osrd.cli.exits import Exit
 from osrd.cli.root_change import look
 from osrd.cli.root_option import complete_tree, on_root
 from osrd.cli.session import Session
-from osrd.cli.shared_root import Root, Where, tree_of
-from osrd.model.cdsl import Members
-from osrd.model.errors import NotFoundError
+from osrd.cli.shared_root import Root, Where, known_trees
+from osrd.model.cdsl import Layout, Members
 
 
 class _Shell(click.Command):
@@ -42,14 +41,14 @@ def shell(session: Session, where: Where, node: str | None, command: Sequence[st
     Without --node it is the node whose tree is mounted at the link on this host, else the first one. The exit status
     is that of the command, 128 and the signal's number when one ended it.
     """
-    chosen = ""
+    tree, layout = "", Layout()
 
     def choose(root: Root, members: Members) -> Exit:
-        nonlocal chosen
-        chosen = tree_of(node, root, members) if node else root.bound or next(iter(root.nodes), "")
+        nonlocal tree, layout
+        layout = root.inventory.layout
+        # The tree of a node that is gone, or the template, may be looked at as well.
+        tree = known_trees(root, members).get(node, node) if node else ""
         return Exit.OK
 
     look(session, where, choose)
-    if not chosen:
-        raise NotFoundError(f"no node of {where.path} is known", "say which tree to see: --node NODE")
-    return session.run_shell(where.path, chosen, tuple(command))
+    return session.run_shell(where.path, tree, tuple(command), layout)

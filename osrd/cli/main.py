@@ -30,7 +30,6 @@ from osrd.model.errors import OsrdError
 _ACTIONS = {
     "apply": "reconcile",
     "cancel": "reconcile",
-    "cdsl": "manage-cdsl",
     "node": "manage-nodes",
     "reconcile": "reconcile",
     "reload": "reconcile",

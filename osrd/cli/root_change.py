@@ -16,7 +16,7 @@ from osrd.cli.session import Bus, Session
 from osrd.cli.shared_root import Root, Where, Work, interruptible, tell_warnings
 from osrd.cli.text import safe
 from osrd.model.cdsl import Changed, Members
-from osrd.model.errors import NotFoundError, UnsupportedError
+from osrd.model.errors import NotAuthorizedError, NotFoundError, UnsupportedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,12 @@ class Call:
     signature: str = ""
     arguments: tuple[object, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def action(self) -> str:
+        """The polkit action that it takes."""
+        deletes = self.member == "DropBackup" or bool(self.options.get("discard"))
+        return f"org.opensharedroot.osrd.{'discard-data' if deletes else 'manage-cdsl'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,11 @@ async def _as_jobs(bus: Bus, session: Session, where: Where, calls: Sequence[Cal
         return False
     for call in calls:
         signature = f"{call.signature}a{{sv}}"
-        (job,) = await bus.call(SHARED_ROOT, call.member, signature, *call.arguments, call.options, path=path)
+        try:
+            (job,) = await bus.call(SHARED_ROOT, call.member, signature, *call.arguments, call.options, path=path)
+        except NotAuthorizedError as error:
+            error.fix = f"become root, or have polkit allow you {call.action} (osrctl(8), AUTHORIZATION)"
+            raise
         with reporting(session) as report:
             ended = ended_well(await bus.wait_job(job, report))
         done.append(Done(_changed(ended.get("Result", {})), (job,)))

@@ -10,7 +10,7 @@ import click
 from osrd.bus.names import ROOT
 from osrd.cli.exits import UnreachableError
 from osrd.cli.shared_root import AbstractRoot, Work
-from osrd.model.cdsl import Members
+from osrd.model.cdsl import Layout, Members
 from osrd.model.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def open_root(path: str, members: Members, work: Work) -> AbstractRoot:
     return LocalRoot(path, members, progress=work.progress, cancelled=work.cancelled, simulate=work.simulate)
 
 
-def run_shell(path: str, node: str, command: Sequence[str]) -> int:
+def run_shell(path: str, node: str, command: Sequence[str], layout: Layout) -> int:
     """Run ``command`` (nothing: a shell) in the root at ``path`` as ``node`` sees it; its exit status."""
-    from osrd.apply.shell import run_in_shell
+    from osrd.apply.shell import run
 
-    return run_in_shell(path, node, command)
+    return run(path, node, command, layout)
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Session:
     json: bool = False
     connect: Callable[[str | None], Awaitable[Bus]] = connect_to_bus
     open_root: Callable[[str, Members, Work], AbstractRoot] = open_root
-    run_shell: Callable[[str, str, Sequence[str]], int] = run_shell
+    run_shell: Callable[[str, str, Sequence[str], Layout], int] = run_shell
     configuration: str = "/etc/osrd/osrd.conf"
 
     def run(self, work: Callable[[Bus], Awaitable[T]]) -> T:

@@ -2,15 +2,18 @@
 """A shared root as programs use it that work without the daemon: they may want to know only what would be done, and
 those of the original tools have changes of their own."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+from osrd.apply.mounts import keep
 from osrd.engine.sharedroot import Plan, Progress, SharedRoot
 from osrd.model.cdsl import Changed, Inventory, Layout, Members, Place, Removal
-from osrd.model.errors import FailedError, NotFoundError, UnsupportedError
+from osrd.model.errors import ConflictError, FailedError, NotFoundError, UnsupportedError
 from osrd.model.transaction import Transaction
 from osrd.plan.cdsl.compatible import dismantle, register, with_originals
+from osrd.plan.rootlink import wanted_tree
 
 
 class LocalRoot(SharedRoot):
@@ -34,6 +37,11 @@ class LocalRoot(SharedRoot):
         return self
 
     @property
+    def directory(self) -> os.stat_result:
+        """The directory that is worked on, whatever its path leads to by now."""
+        return os.fstat(self._inside.fd)
+
+    @property
     def bound(self) -> str:
         """The node whose tree is mounted at the link on this host, "" when none is."""
         try:
@@ -50,6 +58,19 @@ class LocalRoot(SharedRoot):
         """``orig``: each node's copy is kept beside it, as PATH.orig."""
         with self._keeping(orig):
             return super().share(path, winner)
+
+    def bind(self, link: str) -> Changed:
+        """Mount the tree of a node at the link on this host. ``link`` as in osrd.conf: a node, "none" for no mount,
+        "" for the lowest node. Raises ConflictError when something else is in the way, BusyError when the tree that
+        is mounted now is in use."""
+        inventory = self.inventory
+        tree = wanted_tree(self.nodes, self._members, inventory.layout.prefix, link)
+        plan = keep(self.path, inventory.layout, tree)
+        if plan.action is not None:
+            return Changed((str(plan.action),))
+        for finding in plan.findings:
+            raise ConflictError(finding.message, finding.fix)
+        return Changed()
 
     def register(self, mountpoint: str) -> Changed:
         """Tell the inventory of a file system below that has one, too."""

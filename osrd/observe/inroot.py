@@ -13,7 +13,7 @@ import stat
 from osrd.model.errors import InvalidConfigError, NotFoundError, UnsupportedError
 
 _OPENAT2 = 437  # the same on every architecture
-_NO_MAGICLINKS, _IN_ROOT = 0x02, 0x10
+_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: Errors that mean: there is no such file for a node either.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -38,7 +38,7 @@ def read_in_root(root: str, path: str, limit: int) -> bytes:
     try:
         directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            descriptor = _open(directory, path)
+            descriptor = _open(directory, path, _FLAGS, _IN_ROOT | _NO_MAGICLINKS)
         finally:
             os.close(directory)
         with open(descriptor, "rb") as stream:
@@ -58,8 +58,32 @@ def read_in_root(root: str, path: str, limit: int) -> bytes:
     return data
 
 
-def _open(directory: int, path: str) -> int:
-    how = _How(_FLAGS, 0, _IN_ROOT | _NO_MAGICLINKS)
+def directory_in_root(root: str, path: str) -> os.stat_result:
+    """What the directory ``path`` (relative) of the root is; other file systems may be mounted on the way.
+
+    Raises NotFoundError, and UnsupportedError when a symlink or ``..`` is on the way: any node could let it lead to a
+    directory of this host.
+    """
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = _open(directory, path, flags, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise NotFoundError(f"{root}/{path}: there is no such directory", "mount it, or correct -m") from None
+        raise UnsupportedError(
+            f"{path} does not lead straight to a directory of {root}: {error.strerror}", "name the directory itself"
+        ) from error
+    finally:
+        os.close(directory)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(directory: int, path: str, flags: int, resolve: int) -> int:
+    how = _How(flags, 0, resolve)
     descriptor: int = _libc.syscall(
         ctypes.c_long(_OPENAT2),
         ctypes.c_int(directory),

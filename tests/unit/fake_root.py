@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A shared root for tests of commands: it answers what a test declares and records what it is asked to do."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,10 @@ class FakeRoot:
     def nodes(self) -> tuple[str, ...]:
         return self.members.ids
 
+    @property
+    def directory(self) -> os.stat_result:
+        return os.stat(self.opened[-1])
+
     def public(self, path: str) -> str:
         return path.strip("/")
 
@@ -101,6 +106,9 @@ class FakeRoot:
 
     def drop_backup(self, name: str) -> Changed:
         return self._change("drop_backup", name)
+
+    def bind(self, link: str) -> Changed:
+        return self._change("bind", link)
 
     def set(self, name: str, value: str) -> Changed:
         return self._change("set", name, value)

@@ -44,7 +44,7 @@ class World:
         """Let osrd run and have this root (or another one) as ``web``."""
         row = ["web", "10.0.0.1:/web", "nfs4", str(self.root) if path is None else path, 2]
         members = ("CreateInfrastructure", "MakeHostDependent", "MakeShared", "RemoveCdsl", "RepairCdsls")
-        more = ("ConvertLayout", "Undo", "AdoptTree", "ArchiveTree", "DropBackup")
+        more = ("ConvertLayout", "Undo", "AdoptTree", "ArchiveTree", "DropBackup", "BindLink")
         self.bus = ScriptedBus({"ListRoots": [[row]], "GetRoot": [root_path("web")]}, job=dict(job))
         self.bus.replies |= {member: [JOB_PATH] for member in (*members, *more)}
         return self.bus
@@ -134,10 +134,19 @@ def test_the_daemon_s_error_is_the_command_s(world: World) -> None:
 
 
 def test_a_refusal_of_polkit_names_the_action(world: World) -> None:
-    world.daemon().replies["Undo"] = NotAuthorizedError("not authorized")
-    result = world("cdsl", "undo", "web")
-    assert result.exit_code == Exit.NOT_AUTHORIZED
-    assert "org.opensharedroot.osrd.manage-cdsl" in result.stderr
+    replies = world.daemon().replies
+    replies |= {member: NotAuthorizedError("not authorized") for member in ("Undo", "RemoveCdsl", "DropBackup")}
+    for words, action in (
+        (["undo", "web"], "manage-cdsl"),
+        (["remove", "web", "/v"], "manage-cdsl"),
+        (["remove", "web", "/v", "--discard", "-y"], "discard-data"),
+        (["backups", "drop", "web", "b", "-y"], "discard-data"),
+    ):
+        result = world("cdsl", *words)
+        assert result.exit_code == Exit.NOT_AUTHORIZED
+        assert f"org.opensharedroot.osrd.{action} " in result.stderr
+    replies["ListRoots"] = NotAuthorizedError("not authorized")
+    assert "org.opensharedroot.osrd.read " in world("cdsl", "undo", "web").stderr
 
 
 CALLS: dict[str, tuple[list[str], tuple[object, ...], tuple[object, ...]]] = {
@@ -180,6 +189,9 @@ CALLS: dict[str, tuple[list[str], tuple[object, ...], tuple[object, ...]]] = {
     "rebuild": (["rebuild", "web"], ("rebuild",), ("RepairCdsls", "a{sv}", {"rebuild": True})),
     "convert": (["convert", "web"], ("convert",), ("ConvertLayout", "a{sv}", {})),
     "undo": (["undo", "web"], ("undo",), ("Undo", "a{sv}", {})),
+    "bind": (["bind", "web", "node2"], ("bind", "2"), ("BindLink", "sa{sv}", "2", {})),
+    "bind-none": (["bind", "web", "none"], ("bind", "none"), ("BindLink", "sa{sv}", "none", {})),
+    "bind-usual": (["bind", "web"], ("bind", ""), ("BindLink", "sa{sv}", "", {})),
     "adopt": (["adopt", "web", "9", "node1"], ("adopt", "9", "1"), ("AdoptTree", "ssa{sv}", "9", "1", {})),
     "archive": (["archive", "web", "9"], ("archive", "9"), ("ArchiveTree", "sa{sv}", "9", {})),
     "drop": (

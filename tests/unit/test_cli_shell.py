@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from osrd.cli.exits import Exit
 from osrd.cli.main import osrctl
 from osrd.cli.session import Session
+from osrd.model.cdsl import Layout
 from tests.conftest import REPOSITORY
-from tests.unit.fake_root import FakeRoot
+from tests.unit.fake_root import INVENTORY, FakeRoot
 
 Ran = list[tuple[str, str, tuple[str, ...]]]
 
@@ -25,7 +26,8 @@ class Shells:
         self.ran: Ran = []
         self.status = 0
 
-    def run(self, path: str, node: str, command: Sequence[str]) -> int:
+    def run(self, path: str, node: str, command: Sequence[str], layout: Layout) -> int:
+        assert layout == INVENTORY.layout
         assert self.fake.closed, "the root stays busy while the shell runs"
         self.ran.append((path, node, tuple(command)))
         return self.status
@@ -45,13 +47,14 @@ def shells(tmp_path: Path) -> Shells:
 
 ROOT = "ROOT"
 GRAMMAR: list[tuple[list[str], str, tuple[str, ...]]] = [
-    ([ROOT], "1", ()),
+    ([ROOT], "", ()),
     ([ROOT, "--node", "2"], "2", ()),
     (["--node", "node2", ROOT], "2", ()),
     ([ROOT, "--node=2", "ls", "-l", "--node", "1"], "2", ("ls", "-l", "--node", "1")),
-    ([ROOT, "ls", "--json"], "1", ("ls", "--json")),
+    ([ROOT, "ls", "--json"], "", ("ls", "--json")),
     (["--node", "2", ROOT, "--", "-odd", "--", "x"], "2", ("-odd", "--", "x")),
-    (["--", ROOT, "ls"], "1", ("ls",)),
+    ([ROOT, "--node", "default", "ls"], "default", ("ls",)),
+    (["--", ROOT, "ls"], "", ("ls",)),
 ]
 
 
@@ -64,23 +67,14 @@ def test_options_end_where_the_command_begins(
     assert shells.ran == [(str(shells.root), node, command)]
 
 
-def test_without_node_it_is_the_one_at_the_link(shells: Shells) -> None:
-    shells.fake.bound = "2"
-    shells(str(shells.root))
-    assert shells.ran[0][1] == "2"
-
-
 def test_the_exit_status_is_the_command_s(shells: Shells) -> None:
     shells.status = 42
     assert shells(str(shells.root), "false").exit_code == 42
 
 
-def test_nobody_s_view_cannot_be_shown(shells: Shells) -> None:
-    assert shells(str(shells.root), "--node", "7").exit_code == Exit.NOT_FOUND
-    (shells.root / "etc/cluster/cluster.conf").write_text("<cluster name='x' config_version='1'/>")
-    result = shells(str(shells.root))
-    assert result.exit_code == Exit.NOT_FOUND
-    assert "--node" in result.stderr
+def test_a_root_without_infrastructure_has_no_nodes(shells: Shells) -> None:
+    shells.fake.known = None
+    assert shells(str(shells.root)).exit_code == Exit.NOT_FOUND
     assert shells.ran == []
 
 

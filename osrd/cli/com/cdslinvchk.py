@@ -14,11 +14,13 @@ from osrd.cli.com.infrastructure import add_names, layout_of
 from osrd.cli.com.program import Environment, Parser, complain, run, say, tell
 from osrd.cli.com.repository import Repositories, Repository
 from osrd.model.cdsl import Cdsl, Layout
-from osrd.model.errors import InvalidConfigError, NotFoundError
+from osrd.model.errors import InvalidConfigError, NotFoundError, OsrdError
 from osrd.model.finding import Finding, Severity
 
 PROGRAM = "com-cdslinvchk"
 FAILED = 255
+#: Findings about the mount at the link: not what the original looks at, and no node has to run for a check.
+_MOUNTS = ("cdsl-not-mounted", "cdsl-foreign-mount", "cdsl-mounted-orphan")
 #: A count of more could be taken for FAILED, or wrap to 0.
 MOST = 250
 
@@ -66,6 +68,7 @@ def _check(options: optparse.Values, repositories: Repositories, repository: Rep
     _ = root.inventory  # without one there is nothing to compare, which is an error
     wanted = _wanted(options, repositories, repository)
     found = [each for each in root.check() if each.severity is not Severity.INFO and wanted(each.value)]
+    found = [each for each in found if each.code not in _MOUNTS]
     if not options.quiet:
         say(map(_line, found))
     if options.update:
@@ -117,11 +120,16 @@ def rebuild(options: optparse.Values, repository: Repository, layout: Layout | N
     names where there is no inventory that tells them."""
     root = repository.root
     before: Sequence[Cdsl] = ()
+    trouble: OsrdError | None = None
     try:
         before, layout = root.inventory.cdsls, None
     except (NotFoundError, InvalidConfigError) as error:
-        complain(str(error))  # it is what this can mend
+        trouble = error  # it is what this can mend
     after = root.rebuilt(layout).cdsls
+    if trouble and not after:
+        raise trouble
+    if trouble:
+        complain(str(trouble))
     lines = list(_changes(before, after))
     if not options.quiet:
         say(lines)

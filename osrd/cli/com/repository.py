@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from osrd.cli.com.program import Environment, warn
 from osrd.cli.shared_root import Root, Work, below, find_root, interruptible, read_configuration
 from osrd.model.cdsl import Members
-from osrd.model.errors import NotFoundError, UnsupportedError
+from osrd.model.errors import UnsupportedError
+from osrd.observe.inroot import directory_in_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,14 @@ class Repositories:
     def open(self, mountpoint: str = "") -> Iterator[Repository]:
         """The file system mounted at ``mountpoint`` in the root. Ctrl-C takes back what was begun."""
         mountpoint = "/".join(part for part in mountpoint.split("/") if part not in ("", "."))
-        path = directory_in_root(self.top, mountpoint)
+        path, found = self.top, None
+        if mountpoint:
+            path, found = os.path.join(self.top, mountpoint), directory_in_root(self.top, mountpoint)
         with interruptible() as cancelled:
             work = Work(cancelled=cancelled, simulate=self._options.noexecute)
             with self._environment.open_root(path, self.members, work) as root:
+                if found and not os.path.samestat(found, root.directory):
+                    raise UnsupportedError(f"{path} is being exchanged for another directory", "look who does that")
                 yield Repository(root, path, mountpoint, self.members)
 
     def place_of(self, word: str) -> str:
@@ -73,16 +78,3 @@ class Repositories:
             return
         with self.open(mountpoint) as inner:
             yield inner, "/" + wanted[len(mountpoint) :].lstrip("/")
-
-
-def directory_in_root(top: str, path: str) -> str:
-    """The directory ``path`` (relative) of the root. Raises NotFoundError, and UnsupportedError when a symlink is on
-    the way: any node could point it at a directory of this host (DESIGN law 5)."""
-    if not path:
-        return top
-    expected = os.path.join(os.path.realpath(top), path)
-    if os.path.realpath(expected) != expected:
-        raise UnsupportedError(f"{path} does not lead straight to a directory of {top}", "name the directory itself")
-    if not os.path.isdir(expected):
-        raise NotFoundError(f"{expected}: there is no such directory", "mount it, or correct -m")
-    return expected

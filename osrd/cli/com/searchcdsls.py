@@ -27,4 +27,5 @@ def search(words: list[str], environment: Environment) -> int:
         parser.error(f"this takes no {rest[0]}")
     options.update = True
     with Repositories(options, environment).open(options.mountpoint) as repository:
+        _ = repository.root.inventory  # it must be there, as ever; com-cdslinvchk -f -U makes a new one
         return rebuild(options, repository)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """com-mkcdsl: types that stick, paths and nodes (spec/cdsl.md 2)."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from osrd.model.cdsl import ChildRepository
 from osrd.model.errors import ConflictError
 from tests.unit.com.world import Com, com
-from tests.unit.fake_root import INVENTORY
+from tests.unit.fake_root import INVENTORY, FakeRoot
 
 __all__ = ["com"]
 
@@ -124,4 +125,19 @@ def test_a_symlink_cannot_make_another_directory_a_file_system_of_the_root(com: 
         ended = com.on_root("com-mkcdsl", *words)
         assert ended.status == 1
         assert "does not lead straight" in ended.err
+    assert com.fake.calls == []
+
+
+def test_a_directory_that_is_exchanged_meanwhile_is_not_worked_on(com: Com) -> None:
+    (com.root / "mnt/data").mkdir(parents=True)
+    (com.root / "victim").mkdir()
+
+    class Exchanged(FakeRoot):
+        @property
+        def directory(self) -> os.stat_result:
+            return os.stat(com.root / "victim")
+
+    com.fake = Exchanged()
+    ended = com.on_root("com-mkcdsl", "-m", "mnt/data", "-a", "/app")
+    assert ended.status == 1
     assert com.fake.calls == []
