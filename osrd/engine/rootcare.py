@@ -46,7 +46,7 @@ from osrd.parse.inventory import MAX_SIZE, parse_inventory
 from osrd.plan.members import members_of
 from osrd.plan.rootcare.clusterfile import CLUSTER_CONF
 from osrd.plan.rootcare.distribution import family
-from osrd.plan.rootcare.preparation import Preparation, prepare
+from osrd.plan.rootcare.preparation import IDENTITY_CODES, Preparation, prepare
 from osrd.plan.rootcare.shown import action, headline
 from osrd.plan.rootcare.survey import survey
 from osrd.plan.rootcare.view import Root, tree_names
@@ -176,6 +176,11 @@ class RootCare:
         """What ``perform`` would do now."""
         root = self.root()
         return prepare(root, self.remarks(root), only, keep_networkmanager=keep_networkmanager)
+
+    def provision(self) -> Prepared:
+        """Give nodes that were added since what is their own: their trees are copies of the template. Nothing else of
+        the root is touched."""
+        return self.perform(self.plan(IDENTITY_CODES))
 
     def perform(self, preparation: Preparation) -> Prepared:
         """Do it, record it. A change that fails does not stop the others; the record and the result say so."""

@@ -59,7 +59,7 @@ class Root(Protocol):
     def repair(self) -> Changed: ...
     def rebuild(self) -> Changed: ...
     def convert(self) -> Changed: ...
-    def follow(self) -> tuple[Changed, tuple[Finding, ...]]: ...
+    def follow(self) -> Changed: ...
     def adopt(self, tree: str, node: str) -> Changed: ...
     def archive(self, node: str) -> Changed: ...
     def backups(self) -> tuple[str, ...]: ...
@@ -153,14 +153,11 @@ class RootWork:
             layout = _layout(root)
             if layout is None:
                 return Looked(RootState.PLAIN, changed=changed)
-            findings: tuple[Finding, ...] = ()
             if order.members is not None:
-                followed, findings = root.follow()
-                changed = _both(changed, followed)
+                changed = _both(changed, root.follow())
             link = self._linked(root, order)
-            findings = tuple(dict.fromkeys((*findings, *root.check())))
-            located = tuple(_located(finding, order.path) for finding in findings)
-            return Looked(RootState.READY, layout, len(root.inventory.cdsls), link, located, changed)
+            findings = tuple(_located(finding, order.path) for finding in root.check())
+            return Looked(RootState.READY, layout, len(root.inventory.cdsls), link, findings, changed)
 
     def link(self, order: Order) -> Link:
         """Only the mount: the mount table changed."""

@@ -82,15 +82,17 @@ class Engine:
 
 
 @contextmanager
+def engine_of(path: str, members: Members, _work: object = None) -> Iterator[Engine]:
+    """As Session.open_root opens the real one."""
+    with Inside.open(path) as inside:
+        yield Engine(inside, members)
+
+
+@contextmanager
 def care(root: Path, of: Nodes | None = None) -> Iterator[RootCare]:
     of = of or nodes()
 
-    @contextmanager
-    def engine() -> Iterator[Engine]:
-        with Inside.open(str(root)) as inside:
-            yield Engine(inside, of.members)
-
-    with RootCare(str(root), of, engine) as opened:
+    with RootCare(str(root), of, lambda: engine_of(str(root), of.members)) as opened:
         yield opened
 
 

@@ -146,6 +146,10 @@ def test_a_new_node_is_told_until_it_is_somebody(tmp_path: Path) -> None:
     seen_by(root, "2", "etc/ssh/ssh_host_ed25519_key").write_bytes(b"")
     seen_by(root, "2", "etc/hostname").write_bytes(b"")
     assert codes(root) == {"root-machine-id", "root-ssh-key", "root-hostname"}
+    (root / "etc/mtab").unlink()
+    with care(root) as opened:
+        assert opened.provision().failed == []
+    assert codes(root) == {"root-mtab"}, "that is not about a node"
     assert prepared(root) == []
     assert codes(root) == set()
     assert seen_by(root, "2", "etc/hostname").read_text() == "beta\n"

@@ -110,11 +110,11 @@ class FakeRoot:
     def convert(self) -> Changed:
         return self._noted("convert")
 
-    def follow(self) -> tuple[Changed, tuple[Finding, ...]]:
+    def follow(self) -> Changed:
         self._disk.access("follow")
         fresh = [node for node in self.nodes if node not in self._disk.trees]
         self._disk.trees.update(fresh)
-        return Changed(tuple(f"made the tree of {node}" for node in fresh)), ()
+        return Changed(tuple(f"made the tree of {node}" for node in fresh))
 
     def adopt(self, tree: str, node: str) -> Changed:
         return self._noted(f"adopt {tree} {node}")

@@ -161,6 +161,12 @@ class Index:
         owner = self.owner(physical)
         return join(owner.src, below(inside[2], self.expanded(owner))) if owner else None
 
+    def linked_at(self, physical: str) -> Cdsl | None:
+        """The CDSL whose link belongs at the physical path."""
+        public = self.public_of(physical)
+        cdsl = self.by_src.get(public) if public is not None else None
+        return cdsl if cdsl and self.owner(physical) is not cdsl else None
+
     def counterpart(self, directory: str, src: str, node: str) -> str:
         """What ``node`` sees at the public directory that corresponds to a physical one on the way to the data or a
         link of ``src``; "" for the machinery's own directories, which correspond to nothing."""

@@ -64,10 +64,9 @@ def moved(index: Index, text: str, old_place: str, new_place: str, copied_from: 
 
 def _meaning(index: Index, place: str, target: str) -> str:
     """The path that stands for ``target`` on every node."""
-    itself = index.public_of(place)
     public = index.public_of(target)
     # The link of a CDSL itself leads from its public path to its data; the public path would lead back to the link.
-    if public is not None and (itself is None or itself not in index.by_src):
+    if public is not None and index.linked_at(place) is None:
         return public
     inside = index.split(target)
     if inside is None or inside[0] is CdslType.SHARED or not inside[1]:

@@ -68,7 +68,10 @@ class Walk:
 
     def reaches(self, physical: str) -> bool:
         """Whether something is where the physical path leads, the last component followed, too."""
-        end = self._walk(parent_path(physical), physical.rpartition("/")[2:], typed=False)
+        try:
+            end = self._walk(parent_path(physical), physical.rpartition("/")[2:], typed=False)
+        except InvalidArgsError:
+            return False
         return any(within(end, place) for place in _RUNTIME) or self._sight(end) is not None
 
     def _named(self, physical: str) -> str:
@@ -98,7 +101,9 @@ class Walk:
             return path
         public = self._index.public_of(path)
         if public in self._index.by_src:
-            return self._index.locate(public or "", self._node)
+            # what is there may be a symlink itself
+            path = self._index.locate(public or "", self._node)
+            directory = parent_path(path)
         seen = self._sight(path)
         if seen is None or seen.kind is not FileKind.LINK:
             return path

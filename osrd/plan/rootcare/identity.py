@@ -91,7 +91,7 @@ def _shared(root: Root, identity: Identity) -> Iterator[Remark]:
     repairs += [Renew(identity.path, node, identity.fresh, identity.mode, like) for node in root.hosts]
     repairs.append(Write(identity.path, like, b"", identity.mode, root.template, secret=True))
     fix = f"osrctl cdsl make {root.path} /{identity.path}, then give every node's copy its own content"
-    yield remark(f"root-{_word(identity)}", identity.severity, message, fix, *repairs, path=identity.path)
+    yield remark(f"root-{word(identity.fresh)}", identity.severity, message, fix, *repairs, path=identity.path)
 
 
 def _unequal(root: Root, identity: Identity) -> Iterator[Remark]:
@@ -134,12 +134,13 @@ def _renewal(root: Root, copy: Copy) -> str:
 
 
 def _about(root: Root, identity: Identity, copy: Copy, *, message: str, fix: str, repair: Repair) -> Remark:
-    code, place = f"root-{_word(identity)}", root.place(copy)
+    code, place = f"root-{word(identity.fresh)}", root.place(copy)
     return remark(code, identity.severity, message, fix, repair, path=identity.path, node=copy.node, place=place)
 
 
-def _word(identity: Identity) -> str:
-    return str(identity.fresh).lower().replace(" ", "-")
+def word(fresh: Fresh) -> str:
+    """As it is in the codes of findings."""
+    return fresh.lower().replace(" ", "-")
 
 
 def dbus_id(root: Root) -> Iterator[Remark]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from osrd.model.rootcare import (
     Change,
     CommentOut,
+    Fresh,
     Infrastructure,
     MakeDirectory,
     MakeHostDependent,
@@ -17,9 +18,16 @@ from osrd.model.rootcare import (
     Repair,
     Write,
 )
+from osrd.plan.rootcare.identity import word
 from osrd.plan.rootcare.lines import commented
 from osrd.plan.rootcare.services import keep_network_manager
 from osrd.plan.rootcare.view import Root, upwards
+
+
+#: the findings about what each node must have of its own
+IDENTITY_CODES = frozenset({"root-hostname", "root-sysconfig-network", "root-ssh-key", "root-stale-state"}) | {
+    f"root-{word(fresh)}" for fresh in Fresh
+}
 
 
 @dataclass(frozen=True, slots=True)

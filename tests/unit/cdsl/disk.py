@@ -18,7 +18,7 @@ from osrd.model.transaction import (
     Transaction,
 )
 from osrd.parse.inventory import parse_inventory
-from osrd.plan.cdsl.index import components, parent_path
+from osrd.plan.cdsl.index import Index, components, parent_path
 from osrd.plan.cdsl.paths import rebased
 
 
@@ -157,8 +157,8 @@ class Disk:
         at = ""
         parts = path.split("/")
         for position, part in enumerate(parts):
-            if part == "..":
-                at = parent_path(at)
+            if part in ("", ".", ".."):
+                at = parent_path(at) if part == ".." else at
                 continue
             at = f"{at}/{part}" if at else part
             if at == self.layout.mount_point or (at == self.layout.link and isinstance(self.files.get(at), Directory)):
@@ -172,38 +172,46 @@ class Disk:
                 return self.resolve(base + rest, node, followed + 1)
         return at
 
-    def seen(self, node: str, path: str = "") -> dict[str, Node]:
-        """Everything that ``node`` sees below a public path when it follows all symlinks to directories of CDSLs."""
-        return dict(self._seen(node, path, path))
+    def seen(self, node: str, inventory: Inventory) -> dict[str, object]:
+        """Everything that ``node`` sees at public paths, links of CDSLs followed; of other symlinks what they mean."""
+        return dict(self._seen(Index(inventory), node, "", ""))
 
-    def _seen(self, node: str, physical: str, public: str) -> Iterator[tuple[str, Node]]:
+    def _seen(self, index: Index, node: str, physical: str, public: str) -> Iterator[tuple[str, object]]:
         found = self.files.get(physical)
-        if isinstance(found, Link) and self.is_machinery(physical, found.text, node):
-            target = self.followed(physical, node)
-            assert target is not None
-            assert target in self.files, f"{node}: {public} dangles ({physical} -> {found.text})"
-            yield from self._seen(node, target, public)
-            return
-        if found is None:
-            return
-        if public:
+        if isinstance(found, Link) and index.linked_at(physical):
+            target = self.hop(node, physical, found)
+            assert target == index.data(index.by_src[public], node), (node, public, found, target)
+            if target in self.files:
+                yield from self._seen(index, node, target, public)
+        elif isinstance(found, Link):
+            yield public, ("means", self.meaning(index, node, physical, found))
+        elif found is not None:
             yield public, found
         if isinstance(found, Directory):
             for name in self.names(physical):
                 inner = f"{physical}/{name}" if physical else name
-                if inner not in self.hidden():
-                    yield from self._seen(node, inner, f"{public}/{name}" if public else name)
+                if not self.is_machinery(index, node, inner):
+                    yield from self._seen(index, node, inner, f"{public}/{name}" if public else name)
 
-    def followed(self, physical: str, node: str) -> str | None:
-        return self.resolve(physical + "/.", node) and (self.resolve(physical + "/.", node) or "").removesuffix("/.")
+    def meaning(self, index: Index, node: str, physical: str, link: Link) -> str | None:
+        target = self.hop(node, physical, link)
+        return None if target is None else index.public_of(target)
 
-    def is_machinery(self, physical: str, text: str, node: str) -> bool:
-        return (self.layout.link + "/") in text or (self.layout.shared + "/") in text
+    def hop(self, node: str, physical: str, link: Link) -> str | None:
+        """Where one symlink leads."""
+        base = "" if link.text.startswith("/") else parent_path(physical)
+        return self.resolve(f"{base}/{link.text}".strip("/"), node)
 
-    def hidden(self) -> set[str]:
-        top = {self.layout.tree.split("/", maxsplit=1)[0], self.layout.link.split("/", maxsplit=1)[0], ".osrd"}
-        return top | {INVENTORY}
-
-
-def depth(path: str) -> int:
-    return components(path)
+    def is_machinery(self, index: Index, node: str, physical: str) -> bool:
+        """Whether a path exists only for the machinery: osrd's own names, and what holds data of nested CDSLs."""
+        layout = self.layout
+        own = {layout.tree.partition("/")[0], layout.shared.partition("/")[0], layout.link.partition("/")[0]}
+        if physical in (own | {".osrd", INVENTORY}):
+            return True
+        for cdsl in index.inventory.cdsls:
+            data = index.data(cdsl, node)
+            area = components(data) - components(index.expanded(cdsl))
+            is_on_the_way = data.startswith(f"{physical}/") or data == physical
+            if is_on_the_way and components(physical) > area + index.made_for(cdsl):
+                return True
+        return False

@@ -41,7 +41,7 @@ def do_seed(disk: Disk) -> None:
 
 def test_the_seed_scenario() -> None:
     disk = seed()
-    before = disk.seen("1")
+    before = disk.seen("1", disk.inventory)
     do_seed(disk)
     assert disk.files["var"] == Link("cdsl.local/var")
     assert disk.files["etc/sysconfig/network"] == Link("../../cdsl.local/etc/sysconfig/network")
@@ -52,7 +52,7 @@ def test_the_seed_scenario() -> None:
         assert disk.files[f"{root}/etc/sysconfig/network"] == File(b"HOSTNAME=x")
         assert disk.files[f"{root}/etc/sysconfig"] == Directory("0700")
     assert disk.files["cluster/shared/var/lib/rpm/Packages"] == File(b"rpm")
-    assert disk.seen("1") == disk.seen("2") == before
+    assert disk.seen("1", disk.inventory) == disk.seen("2", disk.inventory) == before
 
 
 def test_the_third_level() -> None:
