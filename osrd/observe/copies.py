@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much a tree is to copy, and whether it stayed the same meanwhile. Memory does not grow with the files."""
+"""How much a tree is to copy, and whether it stayed the same meanwhile. Memory does not grow with the files.
+
+Which copies of a path differ is in differing.py, and to be had from here.
+"""
 
 import os
 import stat
@@ -8,7 +11,10 @@ from hashlib import blake2b
 
 from osrd.model.errors import NotFoundError
 from osrd.observe.descent import Descent, descent
+from osrd.observe.differing import differing
 from osrd.observe.inside import Inside
+
+__all__ = ["Measured", "differing", "measure"]
 
 #: Hard links are counted once as long as no more than these many files have some; beyond, each counts: rather ask
 #: for too much room than for too little.

@@ -136,12 +136,27 @@ class Inside:
         """What to tell about an errno for ``path``."""
         if error.errno == errno.ELOOP:
             return ConflictError(
-                f"{self.name(path)}: a symlink is in the way",
+                f"{self.name(self._culprit(path, error))}: a symlink is in the way",
                 "a directory is needed there; look who made it one, and put the directory back",
             )
         if error.errno == errno.EXDEV:
-            return ConflictError(f"{self.name(path)}: another file system is mounted in the way", "unmount it first")
+            return ConflictError(
+                f"{self.name(self._culprit(path, error))}: another file system is mounted in the way",
+                "unmount it first",
+            )
         return FailedError(f"{self.name(path)}: {error.strerror}")
+
+    def _culprit(self, path: str, error: OSError) -> str:
+        """The first part of ``path`` that gives the same error."""
+        parts = path.split("/")
+        for count in range(1, len(parts)):
+            part = "/".join(parts[:count])
+            try:
+                os.close(self._walked(part, os.O_PATH))
+            except OSError as again:
+                if again.errno == error.errno:
+                    return part
+        return path
 
     def directory(self, path: str) -> int:
         """An O_PATH descriptor of the directory, which the caller closes. Raises NotFoundError when it is not there
