@@ -82,6 +82,8 @@ def prepare(
         preparation = care.plan(only, keep_networkmanager=keep_networkmanager)
         if not session.json:
             emit_lines(_shown(preparation))
+            about = {code for change in preparation.changes for code in change.codes}
+            emit_lines(f"nothing to do about {safe(code)}" for code in only if code not in about)
         if dry_run:
             done = None
         elif preparation.changes and not _agreed(session, where, yes, len(preparation.changes)):

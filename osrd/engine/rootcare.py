@@ -194,23 +194,24 @@ class RootCare:
         # The engine takes the root's lock itself.
         with locked(self._inside, self._wait):
             write_record(self._inside, run)
-            self._edit(preparation.edits, pairs, edits)
+            self._edit(run, preparation.edits, pairs, edits)
         for change in preparation.cdsls:
-            self._attempt(pairs[change], partial(self._cdsl, change.repair))
+            self._attempt(run, pairs[change], partial(self._cdsl, change.repair))
         with locked(self._inside, self._wait):
-            self._edit(preparation.contents, pairs, edits)
+            self._edit(run, preparation.contents, pairs, edits)
             run.state = "failed" if any(entry.state == "failed" for entry in run.entries) else "done"
             write_record(self._inside, run)
         backup = f"{BACKUP}/{run.name}" if any(entry.backup for entry in run.entries) else ""
         return Prepared(run.entries, backup, RECORD)
 
-    def _edit(self, changes: Iterable[Change], pairs: dict[Change, Entry], edits: Edits) -> None:
+    def _edit(self, run: Run, changes: Iterable[Change], pairs: dict[Change, Entry], edits: Edits) -> None:
         root = self.root()
         for change in changes:
-            self._attempt(pairs[change], partial(self._write, root, edits, change.repair))
+            self._attempt(run, pairs[change], partial(self._write, root, edits, change.repair))
 
-    def _attempt(self, entry: Entry, work: Callable[[Entry], None]) -> None:
-        self._progress(0.0, entry.text)
+    def _attempt(self, run: Run, entry: Entry, work: Callable[[Entry], None]) -> None:
+        ended = sum(each.state != "planned" for each in run.entries)
+        self._progress(ended / len(run.entries), entry.text)
         try:
             work(entry)
         except OsrdError as error:

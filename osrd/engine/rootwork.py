@@ -27,6 +27,7 @@ from osrd.model.cdsl import INVENTORY, Cdsl, Changed, Inventory, Layout, Members
 from osrd.model.errors import ConflictError, NotFoundError, OsrdError, UnsupportedError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.mount import Mount
+from osrd.model.settings import NO_LINK
 from osrd.model.view import RootState
 from osrd.plan.bindmounts import BindPlan
 from osrd.plan.rootlink import wanted_tree
@@ -35,6 +36,11 @@ from osrd.plan.rootlink import wanted_tree
 #: time after which a root is called stuck. A look comes again.
 _WAIT = 15.0
 _WAIT_LOOKING = 5.0
+
+#: findings that mean: cluster.conf does not have this node
+_ORPHANED = ("cdsl-orphaned-tree", "cdsl-mounted-orphan")
+_NOT_MOUNTED = ("cdsl-not-mounted",)
+_LEFT_OVER = "cdsl-leftover"
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
@@ -59,7 +65,7 @@ class Root(Protocol):
     def repair(self) -> Changed: ...
     def rebuild(self) -> Changed: ...
     def convert(self) -> Changed: ...
-    def follow(self) -> Changed: ...
+    def follow(self) -> tuple[Changed, tuple[Finding, ...]]: ...
     def adopt(self, tree: str, node: str) -> Changed: ...
     def archive(self, node: str) -> Changed: ...
     def backups(self) -> tuple[str, ...]: ...
@@ -139,7 +145,7 @@ class RootWork:
         self._name = name
         self._open_root = open_root
         self._mounter = mounter
-        self._recovered = False  # what comes later is settled by the next change
+        self._recovered = False
 
     def look(self, order: Order, control: Control) -> Looked:
         """Settle what a crash left, follow the cluster, keep the mount, check."""
@@ -153,11 +159,17 @@ class RootWork:
             layout = _layout(root)
             if layout is None:
                 return Looked(RootState.PLAIN, changed=changed)
+            findings: tuple[Finding, ...] | None = None
             if order.members is not None:
-                changed = _both(changed, root.follow())
+                followed, findings = root.follow()
+                changed = _both(changed, followed)
             link = self._linked(root, order)
-            findings = tuple(_located(finding, order.path) for finding in root.check())
-            return Looked(RootState.READY, layout, len(root.inventory.cdsls), link, findings, changed)
+            if findings is None or link.done:  # what is mounted is judged, too
+                findings = root.check()
+            # Of another host that died since, or that is at work: the next look waits for it and settles it.
+            self._recovered = all(finding.code != _LEFT_OVER for finding in findings)
+            shown = _shown(root, order, findings)
+            return Looked(RootState.READY, layout, len(root.inventory.cdsls), link, shown, changed)
 
     def link(self, order: Order) -> Link:
         """Only the mount: the mount table changed."""
@@ -205,7 +217,7 @@ class RootWork:
 
     def check(self, order: Order) -> tuple[Finding, ...]:
         with self._open(order, QUIET) as root:
-            return tuple(_located(finding, order.path) for finding in root.check())
+            return _shown(root, order, root.check())
 
     def backups(self, order: Order) -> tuple[str, ...]:
         with self._open(order, QUIET) as root:
@@ -250,6 +262,17 @@ def _layout(root: Root) -> Layout | None:
         return root.inventory.layout
     except NotFoundError:
         return None
+
+
+def _shown(root: Root, order: Order, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """``findings``, with the root that they are about, without those that are as they should be: while nothing says
+    who the nodes are, nobody is orphaned, and where nothing is to be mounted, nothing is missing."""
+    meant: tuple[str, ...] = ()
+    if order.members is None and not root.inventory.maxnodeidnum:
+        meant += _ORPHANED
+    if order.link == NO_LINK:
+        meant += _NOT_MOUNTED
+    return tuple(_located(finding, order.path) for finding in findings if finding.code not in meant)
 
 
 def _both(first: Changed, second: Changed) -> Changed:

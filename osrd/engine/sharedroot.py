@@ -127,7 +127,8 @@ class SharedRoot:
 
         def plan(inventory: Inventory) -> Transaction:
             chosen = identities(inventory, self._members, nodes)
-            return make(inventory, self._public(inventory, path), chosen, self._look, self._when())
+            src = self._public(inventory, path)
+            return make(inventory, src, chosen, self._look, self._when(), some=bool(nodes))
 
         return self._change(plan)
 

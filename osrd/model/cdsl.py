@@ -12,6 +12,9 @@ from enum import StrEnum
 #: Attributes of an element that osrd does not use and keeps, as (name, value).
 Extra = tuple[tuple[str, str], ...]
 
+#: The attribute of a CDSL that only the nodes have that were named when it was made: nodes that come later do not.
+FOR_SOME = ("scope", "some")
+
 #: The one place of the inventory (spec/cdsl.md 0, generation 3) and the place of generations 1 and 2.
 INVENTORY = ".cdsl_inventory.xml"
 OLD_INVENTORY = "var/lib/cdsl/cdsl_inventory.xml"

@@ -37,6 +37,27 @@ def node_mistake(node: str, layout: Layout) -> str:
     return "is the name of the template" if node == layout.default else ""
 
 
+def machinery(layout: Layout) -> dict[str, str]:
+    """The paths that are not the user's, and what they are."""
+    return {
+        layout.link: "the link to the running node's tree",
+        layout.tree: "where the node trees are",
+        layout.shared: "the shared tree",
+        WORK: "osrd's own directory",
+        INVENTORY: "the inventory",
+    }
+
+
+def machinery_mistake(path: str, layout: Layout) -> str:
+    """What keeps ``path`` from being the user's: it is part of the machinery, or the machinery is part of it."""
+    for place, what in machinery(layout).items():
+        if path == place:
+            return f"is {what}"
+        if within(path, place) or within(place, path):
+            return f"{'is inside' if within(path, place) else 'holds'} /{place}, {what}"
+    return ""
+
+
 def layout_mistake(layout: Layout) -> str:
     """What is wrong with the names of the machinery."""
     places = {"tree": layout.tree, "shared tree": layout.shared, "link": layout.link}

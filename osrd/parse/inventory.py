@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from osrd.model.cdsl import INVENTORY, Cdsl, CdslType, ChildRepository, Extra, Inventory, Layout, MarkerStyle
 from osrd.model.errors import InvalidConfigError
-from osrd.model.layout import layout_mistake, node_mistake, path_mistake
+from osrd.model.layout import layout_mistake, machinery_mistake, node_mistake, path_mistake
 from osrd.parse.inventory_file import render_inventory
 from osrd.parse.inventory_names import ESCAPED, BadNameError, directory_name, unescaped
 
@@ -214,7 +214,7 @@ class _Reader:
         attributes = entry.attributes
         src, _ = self._name(attributes, "src")
         src = src.lstrip("/") if self._old else src
-        if mistake := path_mistake(src):
+        if mistake := path_mistake(src) or machinery_mistake(src, inventory.layout):
             self._wrong(f'src="{src[:200]}" {mistake}')
         kind = attributes.pop("type", "")
         if kind not in list(CdslType):

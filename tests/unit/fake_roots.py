@@ -110,11 +110,11 @@ class FakeRoot:
     def convert(self) -> Changed:
         return self._noted("convert")
 
-    def follow(self) -> Changed:
+    def follow(self) -> tuple[Changed, tuple[Finding, ...]]:
         self._disk.access("follow")
         fresh = [node for node in self.nodes if node not in self._disk.trees]
         self._disk.trees.update(fresh)
-        return Changed(tuple(f"made the tree of {node}" for node in fresh))
+        return Changed(tuple(f"made the tree of {node}" for node in fresh)), self.check()
 
     def adopt(self, tree: str, node: str) -> Changed:
         return self._noted(f"adopt {tree} {node}")

@@ -144,13 +144,46 @@ def test_a_root_without_inventory_is_left_alone() -> None:
 
 
 def test_without_a_usable_cluster_conf_nobody_is_orphaned() -> None:
-    disk = Disk(trees={"1"})
+    orphan = Finding("cdsl-orphaned-tree", Severity.WARNING, "no node has the tree 1", "adopt it", node="1")
+    disk = Disk(trees={"1"}, findings=(BAD, orphan))
 
     async def story(world: World) -> None:
         world.follow(None, settings("web"))
         view = await world.state("web", RootState.READY)
         assert "follow" not in disk.calls
+        assert [finding.code for finding in view.findings] == [BAD.code]
+        assert [finding.code for finding in await world.roots.check("web")] == [BAD.code]
         assert not view.link_mounted
+
+    played(story, web=disk)
+
+
+def test_where_nothing_is_to_be_mounted_nothing_is_missing() -> None:
+    missing = Finding("cdsl-not-mounted", Severity.WARNING, "no tree is mounted", "bind it")
+
+    async def story(world: World) -> None:
+        world.follow(cluster(1), settings("web", web=NO_LINK))
+        assert (await world.state("web", RootState.READY)).findings == ()
+        world.follow(cluster(1), settings("web", web="1"))
+        await eventually_async(lambda: world.views["web"].findings, "the finding of a host that should have it")
+
+    played(story, web=Disk(findings=(missing,)))
+
+
+def test_what_another_host_left_is_settled_by_the_next_look() -> None:
+    left = Finding("cdsl-leftover", Severity.WARNING, ".osrd/tx/1/new was left", "recover")
+    disk = Disk(findings=(left,))
+
+    async def story(world: World) -> None:
+        world.follow(cluster(1), settings("web"))
+        await world.state("web", RootState.READY)
+        await world.idle()
+        before = disk.calls.count("recover")
+        disk.findings = ()
+        for _ in range(3):
+            world.roots.look()
+            await world.idle()
+        assert disk.calls.count("recover") == before + 1
 
     played(story, web=disk)
 

@@ -73,8 +73,8 @@ class Edits:
                 raise self._moved(path)
             with self._named(path) as live, self._kept(path) as kept:
                 write_temp(*kept, data, 0o600, sync=False)
-                _make_like(old, *kept)
                 try:
+                    _make_like(old, *kept)
                     self._swap(path, old, live, kept)
                 except OSError as error:
                     remove_temp(*kept)
@@ -91,9 +91,10 @@ class Edits:
         except OSError as error:
             if error.errno not in _NO_SUCH_RENAME:
                 raise
-            _swap_by_copy(old, live, kept)
+            if not _swap_by_copy(old, live, kept):
+                raise self._moved(path) from error
             return
-        if os.stat(kept[1], dir_fd=kept[0], follow_symlinks=False).st_ino != os.fstat(old).st_ino:
+        if not _is_same(old, *kept):
             # Somebody put another file there since it was read: that one gets its place back.
             renameat2(*kept, *live, RENAME_EXCHANGE)
             remove_temp(*kept)
@@ -200,15 +201,25 @@ def _make_like(old: int, directory: int, name: str) -> None:
         os.close(fd)
 
 
-def _swap_by_copy(old: int, live: Slot, kept: Slot) -> None:
-    """The same where two files cannot change places: the backup is a copy, the new file comes by a plain rename."""
+def _is_same(fd: int, directory: int, name: str) -> bool:
+    """Whether the open file is the one that has this name."""
+    return os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(fd))
+
+
+def _swap_by_copy(old: int, live: Slot, kept: Slot) -> bool:
+    """The same where two files cannot change places: the backup is a copy, the new file comes by a plain rename.
+    False when somebody has put another file there. Raises OSError."""
     directory, name = live
     temp = temp_name(name, os.getpid())
     os.rename(kept[1], temp, src_dir_fd=kept[0], dst_dir_fd=directory)
     try:
         write_temp(*kept, _content(old), 0o600, sync=False)
         _make_like(old, *kept)
+        if not _is_same(old, *live):
+            remove_temp(*kept)
+            return False
         os.rename(temp, name, src_dir_fd=directory, dst_dir_fd=directory)
+        return True
     finally:
         remove_temp(directory, temp)
 

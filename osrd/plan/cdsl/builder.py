@@ -77,7 +77,7 @@ class Builder:
         self._builds: dict[str, _Draft] = {}
         self._planned: dict[str, _Planned] = {}
         self._above_planned: set[str] = set()
-        self._backups: list[str] = []
+        self._backups: dict[str, str] = {}
 
     def then(self, path: str) -> Seen | None:
         """What will be at the physical path."""
@@ -94,11 +94,9 @@ class Builder:
         readable = re.sub(r"[^A-Za-z0-9._]+", "-", what, flags=re.ASCII).strip("-.")[:_NAME_LENGTH] or "root"
         directory = name = f"{WORK}/backup/{readable}-{self._when}"
         number = 2
-        while self.now(name) is not None:
+        while what not in self._backups and (name in self._backups.values() or self.now(name) is not None):
             name, number = f"{directory}-{number}", number + 1
-        if name not in self._backups:
-            self._backups.append(name)
-        return join(name, holder)
+        return join(self._backups.setdefault(what, name), holder)
 
     def link(self, at: str, text: str, of: Of, keep: str = "") -> None:
         """A symlink at ``at``, in place of whatever is there."""
@@ -225,7 +223,7 @@ class Builder:
             watched=tuple(dict.fromkeys(watched)),
             inventory=inventory,
             lines=tuple(lines),
-            backups=tuple(self._backups),
+            backups=tuple(self._backups.values()),
         )
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from osrd.model.cdsl import Cdsl, CdslType, FileKind, Inventory
+from osrd.model.cdsl import FOR_SOME, Cdsl, CdslType, FileKind, Inventory
 from osrd.model.errors import NotFoundError
 from osrd.model.transaction import Transaction
 from osrd.parse.inventory import render_inventory
@@ -16,9 +16,11 @@ from osrd.plan.cdsl.sight import Look
 from osrd.plan.cdsl.words import command, listed, printable, shown
 
 
-def make(inventory: Inventory, src: str, nodes: Sequence[str], look: Look, when: str) -> Transaction:
+def make(
+    inventory: Inventory, src: str, nodes: Sequence[str], look: Look, when: str, *, some: bool = False
+) -> Transaction:
     """Copies of ``src`` for each of ``nodes`` and the template, then the link in its place. Infrastructure that is
-    missing is made with it.
+    missing is made with it. ``some``: these nodes were chosen, and others that come later do not get a copy.
 
     Below a host-dependent path that only some nodes have, only those of ``nodes`` count. Raises InvalidArgsError,
     ConflictError, NotFoundError or UnsupportedError for everything of spec/cdsl.md 2.7.
@@ -32,7 +34,7 @@ def make(inventory: Inventory, src: str, nodes: Sequence[str], look: Look, when:
             f"{shown(src)} cannot become host-dependent: no node is known",
             f"name the nodes in cluster.conf, or {command('set')} maxnodeidnum NUMBER",
         )
-    cdsl = Cdsl(src, CdslType.HOSTDEPENDENT, chosen, when)
+    cdsl = Cdsl(src, CdslType.HOSTDEPENDENT, chosen, when, (FOR_SOME,) if some else ())
     after = with_cdsls(inventory, (*inventory.cdsls, cdsl))
     check_collision(after, cdsl)
     builder = Builder(index, look, when)

@@ -4,12 +4,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from osrd.model.cdsl import MOUNT_POINT, Cdsl, FileKind, Inventory
+from osrd.model.cdsl import FOR_SOME, MOUNT_POINT, Cdsl, FileKind, Inventory
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
 from osrd.model.transaction import Transaction
 from osrd.parse.inventory import render_inventory
 from osrd.plan.cdsl.builder import NOBODY, Builder
-from osrd.plan.cdsl.index import index_of, with_cdsls
+from osrd.plan.cdsl.index import Index, index_of, with_cdsls
 from osrd.plan.cdsl.infrastructure import add_infrastructure
 from osrd.plan.cdsl.nodes import check_nodes
 from osrd.plan.cdsl.restoring import complete, outermost_first, relink
@@ -33,20 +33,16 @@ def orphaned(inventory: Inventory, nodes: Sequence[str], look: Look, names: Name
     )
 
 
-def add_nodes(
-    inventory: Inventory, nodes: Sequence[str], look: Look, when: str, known: Sequence[str] = ()
-) -> Transaction | None:
-    """Trees for ``nodes``, copied from the template, and an entry in every CDSL that all nodes have.
+def add_nodes(inventory: Inventory, nodes: Sequence[str], look: Look, when: str) -> Transaction | None:
+    """Trees for ``nodes``, copied from the template, and an entry in every CDSL that is for all nodes.
 
-    A CDSL that was made for some nodes only stays theirs: it is one that lacks any of ``known``, the nodes that there
-    are (without: all nodes that appear in the inventory). A tree that is there is completed from the template; what is
-    in it stays. None when nothing is missing. Raises InvalidArgsError for impossible names.
+    One that was made for chosen nodes, or is below such a one, stays theirs. A tree that is there is completed from
+    the template; what is in it stays. None when nothing is missing. Raises InvalidArgsError for impossible names.
     """
     index = index_of(inventory)
     check_nodes(inventory, nodes)
     new = set(nodes)
-    every = {*known} or {node for cdsl in inventory.cdsls for node in cdsl.nodes}
-    cdsls = tuple(_with_nodes(cdsl, nodes) if every - new <= {*cdsl.nodes} else cdsl for cdsl in inventory.cdsls)
+    cdsls = tuple(_with_nodes(cdsl, nodes) if _is_for_all(index, cdsl) else cdsl for cdsl in inventory.cdsls)
     after = with_cdsls(inventory, cdsls)
     builder = Builder(index_of(after), look, when)
     lines = add_infrastructure(builder, nodes)
@@ -59,6 +55,11 @@ def add_nodes(
     return builder.done(
         f"add {listed(map(printable, nodes))}", lines=lines, inventory=render_inventory(after) if entered else None
     )
+
+
+def _is_for_all(index: Index, cdsl: Cdsl) -> bool:
+    parent = index.parent(cdsl.src)
+    return FOR_SOME not in cdsl.extra and (parent is None or _is_for_all(index, parent))
 
 
 def _with_nodes(cdsl: Cdsl, nodes: Sequence[str]) -> Cdsl:

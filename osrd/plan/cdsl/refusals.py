@@ -4,13 +4,15 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from osrd.model.cdsl import INVENTORY, WORK, Cdsl, CdslType, FileKind, Inventory, Seen
+from osrd.model.cdsl import Cdsl, CdslType, FileKind, Inventory, Seen
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError, UnsupportedError
-from osrd.model.layout import path_mistake, within
+from osrd.model.layout import machinery_mistake, path_mistake, within
 from osrd.plan.cdsl.index import Index, parent_path
 from osrd.plan.cdsl.sight import Look, Sight, Walk
 from osrd.plan.cdsl.words import command, listed, printable, shown
 
+#: bytes, of Linux's file systems
+_LONGEST_NAME = 255
 #: how people call the two types
 WORD = {CdslType.HOSTDEPENDENT: "host-dependent", CdslType.SHARED: "shared"}
 
@@ -21,19 +23,8 @@ def check_path(index: Index, src: str) -> None:
         raise InvalidArgsError("/ is the root itself, which cannot be a CDSL", "name something in it")
     if mistake := path_mistake(src):
         raise InvalidArgsError(f"{shown(src)} {mistake}", "write the path without it")
-    layout = index.layout
-    machinery = {
-        layout.link: "the link to the running node's tree",
-        layout.tree: "where the node trees are",
-        layout.shared: "the shared tree",
-        WORK: "osrd's own directory",
-        INVENTORY: "the inventory",
-    }
-    for place, what in machinery.items():
-        if within(src, place) or within(place, src):
-            relation = "is" if src == place else "is inside" if within(src, place) else "holds"
-            named = what if src == place else f"{shown(place)}, {what}"
-            raise InvalidArgsError(f"{shown(src)} {relation} {named}", "name a path outside of the CDSL machinery")
+    if mistake := machinery_mistake(src, index.layout):
+        raise InvalidArgsError(f"{shown(src)} {mistake}", "name a path outside of the CDSL machinery")
     for child in index.inventory.repositories:
         if within(src, child.path) or within(child.path, src):
             raise UnsupportedError(
@@ -79,8 +70,15 @@ def _refuse_present(present: Cdsl, kind: CdslType) -> NoReturn:
 
 
 def check_collision(inventory: Inventory, cdsl: Cdsl) -> None:
-    """Raises ConflictError when in ``inventory``, which has ``cdsl`` in it, its data would mix with another's."""
-    if other := Index(inventory).collision(cdsl):
+    """Raises ConflictError when in ``inventory``, which has ``cdsl`` in it, its data would mix with another's,
+    InvalidArgsError when marked names become too long."""
+    index = Index(inventory)
+    if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in index.expanded(cdsl).split("/")):
+        raise InvalidArgsError(
+            f"the data of {shown(cdsl.src)} would need a directory with a name of more than {_LONGEST_NAME} bytes",
+            "use a shorter name for the directory it is in",
+        )
+    if other := index.collision(cdsl):
         marker = printable(inventory.layout.marker)
         raise ConflictError(
             f'{shown(cdsl.src)} would have its data where {shown(other.src)} has its own: "{marker}" is in a name',

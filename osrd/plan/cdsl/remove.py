@@ -98,6 +98,7 @@ class _Removing:
                 f"the shared data of {shown(src)} is missing: {shown(source)}",
                 f"restore it there, or forget it with {command('remove', '--discard', shown(src))}",
             )
+        self.watched.append(source)
         for node, place in self._links().items():
             self.builder.copy(place, source, Of(src, node), "", self._materialised(self._cdsl, node, place))
         self._drop_data()

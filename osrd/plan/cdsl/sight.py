@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from osrd.model.cdsl import FileKind, Seen
 from osrd.model.errors import InvalidArgsError
-from osrd.model.layout import within
 from osrd.plan.cdsl.index import Index, join, parent_path, prefixes
 from osrd.plan.cdsl.words import shown
 
@@ -72,7 +71,7 @@ class Walk:
             end = self._walk(parent_path(physical), physical.rpartition("/")[2:], typed=False)
         except InvalidArgsError:
             return False
-        return any(within(end, place) for place in _RUNTIME) or self._sight(end) is not None
+        return end.partition("/")[0] in _RUNTIME or self._sight(end) is not None
 
     def _named(self, physical: str) -> str:
         public = self._index.public_of(physical)
@@ -104,7 +103,8 @@ class Walk:
             # what is there may be a symlink itself
             path = self._index.locate(public or "", self._node)
             directory = parent_path(path)
-        seen = self._sight(path)
+        # A running system has file systems mounted there, which are none of the root's.
+        seen = None if path.partition("/")[0] in _RUNTIME else self._sight(path)
         if seen is None or seen.kind is not FileKind.LINK:
             return path
         self._followed += 1

@@ -23,7 +23,6 @@ from osrd.plan.rootcare.lines import commented
 from osrd.plan.rootcare.services import keep_network_manager
 from osrd.plan.rootcare.view import Root, upwards
 
-
 #: the findings about what each node must have of its own
 IDENTITY_CODES = frozenset({"root-hostname", "root-sysconfig-network", "root-ssh-key", "root-stale-state"}) | {
     f"root-{word(fresh)}" for fresh in Fresh

@@ -47,7 +47,8 @@ def survey(root: Root) -> tuple[Remark, ...]:
     odd = tuple(_odd_directories(root))
     if odd:
         return odd
-    return tuple(found for rule in RULES for found in _judged(root, rule))
+    # Several rules may stumble over the same file.
+    return tuple(dict.fromkeys(found for rule in RULES for found in _judged(root, rule)))
 
 
 def _judged(root: Root, rule: Rule) -> list[Remark]:

@@ -98,6 +98,8 @@ def test_migrated_references_and_prefixes() -> None:
         (wrap('<cdsl type="shared"/>'), "f:2: the attribute src is missing"),
         (wrap('<cdsl src="/a" type="hostdependent"/>'), "f:2: src=./a. is absolute"),
         (wrap('<cdsl src="a/../b" type="hostdependent"/>'), "f:2: src=.* has the component"),
+        (wrap('<cdsl src=".cluster" type="hostdependent"/>'), "f:2: src=..cluster. holds /.cluster/cdsl"),
+        (wrap('<cdsl src=".osrd/a" type="hostdependent"/>'), "f:2: src=..osrd/a. is inside /.osrd"),
         (wrap('<cdsl src="" type="hostdependent"/>'), "f:2: src=.. is empty"),
         (wrap('<cdsl src="a" type="hostdependent"/>\n<cdsl src="a" type="shared"/>'), "f:3: .* in line 2 already"),
         (

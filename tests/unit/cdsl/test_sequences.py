@@ -206,7 +206,7 @@ class Sequences(RuleBasedStateMachine):
     @rule()
     def third_node(self) -> None:
         before = self.everything()
-        self.perform(add_nodes(self.inventory, ["3"], self.disk.look, self.when, ["1", "2", "3"]))
+        self.perform(add_nodes(self.inventory, ["3"], self.disk.look, self.when))
         self.nodes.append("3")
         after = self.everything()
         assert after["3"] == before[self.disk.layout.default]
