@@ -13,18 +13,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from osrd import __version__
+from osrd.apply import mounts
 from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
+from osrd.engine.hostroot import open_root
 from osrd.engine.journal import MessageId, log_event, set_up_logging
 from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
 from osrd.engine.pipeline import Pipeline, Run, Scope
+from osrd.engine.places import Watched
 from osrd.engine.reconciler import Reconciler
+from osrd.engine.roots import Roots
+from osrd.engine.whole import WholeEngine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.finding import Severity
 from osrd.model.settings import Settings
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
+from osrd.watch.base import WakeUp
+from osrd.watch.mountinfo import MountWatcher
 from osrd.watch.start import start_watcher
 from osrd.watch.udev import UdevWatcher
 
@@ -106,8 +113,7 @@ async def _serve(options: Options) -> int:
     except OsrdError:
         writer.shutdown()
         raise
-    engine = Reconciler(pipeline, writer, loop)
-    daemon = _Daemon(engine, pipeline, options, loop)
+    daemon = _Daemon(Reconciler(pipeline, writer, loop), pipeline, options, loop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     if early.is_set():
         daemon.reload()
@@ -118,9 +124,11 @@ class _Daemon:
     """What runs around the engine: watcher, service manager, bus."""
 
     def __init__(
-        self, engine: Reconciler, pipeline: Pipeline, options: Options, loop: asyncio.AbstractEventLoop
+        self, reconciler: Reconciler, pipeline: Pipeline, options: Options, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._engine = engine
+        self._reconciler = reconciler
+        self._roots = Roots(open_root, mounts, reconciler.book, reconciler.teller.roots, loop)
+        self._engine = WholeEngine(reconciler, self._roots, loop)
         self._pipeline = pipeline
         self._options = options
         self._loop = loop
@@ -128,11 +136,15 @@ class _Daemon:
         self._notifier = Notifier()
         self._first_run = asyncio.Event()
         self._reloading: int | None = None
-        self._watcher = start_watcher(self._settings.watch, engine.wake, loop, engine.report)
-        self._udev = UdevWatcher(engine.wake, loop)
+        self._needed: Watched = {}
+        self._watched: Watched = {}
+        self._watcher = start_watcher(self._settings.watch, self._engine.wake, loop, reconciler.report)
+        self._udev = UdevWatcher(self._engine.wake, loop)
+        self._mounts = _watch_mounts(lambda _: self._roots.mounts_changed(), loop)
         self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
-        engine.after_run = self._after_run
-        engine.subscribe(self._heard)
+        self._roots.on_watched = self._roots_changed
+        reconciler.after_run = self._after_run
+        reconciler.subscribe(self._heard)
 
     def reload(self) -> None:
         """SIGHUP: osrd.conf again. The service manager hears of both ends of it."""
@@ -145,7 +157,7 @@ class _Daemon:
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Until ``stop``, or until the bus or the engine is lost; the exit status."""
-        work = asyncio.create_task(self._engine.work(), name="engine")
+        work = asyncio.create_task(self._reconciler.work(), name="engine")
         tasks: list[asyncio.Task[object]] = [work, asyncio.create_task(stop.wait(), name="stop")]
         first = asyncio.create_task(self._first_run.wait(), name="first run")
         await asyncio.wait([*tasks, first], return_when=asyncio.FIRST_COMPLETED)
@@ -155,6 +167,7 @@ class _Daemon:
             if not stop.is_set() and not work.done():
                 gc.collect()
                 keep()
+                await self._engine.settled()
                 if self._options.use_bus:
                     bus = await self._on_the_bus(self._options.bus)
                     tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
@@ -206,6 +219,8 @@ class _Daemon:
         self._heartbeat.stop()
         self._watcher.close()
         self._udev.close()
+        if self._mounts is not None:
+            self._mounts.close()
         await self._engine.stop()
         for task in tasks:
             task.cancel()
@@ -216,16 +231,27 @@ class _Daemon:
 
     def _after_run(self, run: Run) -> None:
         self._use(self._pipeline.settings)
-        self._watcher.sync(run.watched)
+        self._engine.ran(run, self._settings)
+        self._needed = run.watched
+        self._watch()
+
+    def _roots_changed(self) -> None:
+        if _joined(self._needed, self._roots.watched) != self._watched:
+            self._watch()
+
+    def _watch(self) -> None:
+        """What the last run needs, and the inventories of the roots that answer."""
+        self._watched = _joined(self._needed, self._roots.watched)
+        self._watcher.sync(self._watched)
         if self._watcher.mode != self._engine.snapshot.watch_mode:
-            self._engine.watching(self._watcher.mode)
+            self._reconciler.watching(self._watcher.mode)
 
     def _use(self, settings: Settings) -> None:
         """What a reload changes here: how to watch, and what to log."""
         before, self._settings = self._settings, settings
         if settings.watch != before.watch:
             self._watcher.close()
-            self._watcher = start_watcher(settings.watch, self._engine.wake, self._loop, self._engine.report)
+            self._watcher = start_watcher(settings.watch, self._engine.wake, self._loop, self._reconciler.report)
         if settings.log_level != before.log_level and self._options.log_level is None:
             set_up_logging(settings.log_level)
 
@@ -242,8 +268,25 @@ class _Daemon:
             self._notifier.ready(status_line(self._engine.snapshot))
 
     def _alive(self) -> bool:
-        since = self._engine.busy_since
+        since = self._reconciler.busy_since
         return since is None or self._loop.time() - since < _STUCK
+
+
+def _joined(one: Watched, other: Watched) -> Watched:
+    joined = dict(one)
+    for directory, names in other.items():
+        known = joined.get(directory, frozenset())
+        joined[directory] = None if known is None or names is None else known | names
+    return joined
+
+
+def _watch_mounts(wake: WakeUp, loop: asyncio.AbstractEventLoop) -> MountWatcher | None:
+    """None where mounts cannot be watched: then they are looked at with everything else."""
+    try:
+        return MountWatcher(wake, loop)
+    except OsrdError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def status_line(snapshot: Snapshot) -> str:

@@ -17,11 +17,13 @@ from typing import TypeVar
 from osrd.engine.api import BindLink, RootRequest
 from osrd.engine.jobs import JobBook
 from osrd.engine.journal import MessageId, log_event
+from osrd.engine.pulse import Pulse
+from osrd.engine.rootview import trouble_of, view_of
 from osrd.engine.rootwork import Control, Looked, Order, RootWork
 from osrd.engine.worker import Worker
 from osrd.model.cdsl import Changed, Layout
 from osrd.model.errors import BusyError, OsrdError
-from osrd.model.finding import Finding, Severity
+from osrd.model.finding import Finding
 from osrd.model.job import JobKind
 from osrd.model.view import RootState, SharedRootView
 
@@ -82,8 +84,7 @@ class Lane:
         self._asked: dict[str, asyncio.Future[object]] = {}
         self._looked = Looked(RootState.UNKNOWN)
         self._trouble: tuple[Finding, ...] = ()  # why the last look has no result
-        self._stuck: asyncio.TimerHandle | None = None
-        self._is_stuck = False
+        self._pulse = Pulse(loop, patience, self._show)
         self._depth = Depth.EVERYTHING
         self._waiting: list[_Waiting] = []
         self._running: int | None = None
@@ -177,7 +178,7 @@ class Lane:
             return
         path, layout = self._order.path, self.layout
         try:
-            gone = await self._alive(self.worker.begin(lambda: self.work.release(path, layout)))
+            gone = await self._pulse.of(self.worker.begin(lambda: self.work.release(path, layout)))
         except OsrdError as error:
             logger.warning("[root %s] %s", self.name, error)
             return
@@ -186,7 +187,6 @@ class Lane:
 
     def close(self) -> None:
         """Give everything back; a thread that hangs is left to its system call."""
-        self._sign_of_life(expecting=False)
         self.worker.close()
         self._reader.close()
 
@@ -211,10 +211,10 @@ class Lane:
     async def _tried(self, future: "asyncio.Future[T]") -> T | None:
         """The result of a look, None when it has none: why is shown, and another look follows."""
         try:
-            result = await self._alive(future)
+            result = await self._pulse.of(future)
         except OsrdError as error:
             if not self._cancel.is_set():
-                self._trouble = (_trouble(self.name, error),)
+                self._trouble = (trouble_of(self.name, error),)
                 self._schedule_retry()
             return None
         self._trouble = ()
@@ -230,7 +230,7 @@ class Lane:
         if isinstance(request, BindLink):
             order = replace(order, link=request.node or self._order.link)
         try:
-            changed = await self._alive(
+            changed = await self._pulse.of(
                 self.worker.begin(partial(self.work.perform, request, order, self._control(job)))
             )
         except OsrdError as error:
@@ -268,7 +268,7 @@ class Lane:
         return Control(report, self._cancel.is_set)
 
     def _heard(self, job: int, fraction: float, message: str) -> None:
-        self._sign_of_life(expecting=self._stuck is not None)
+        self._pulse.beat()
         self._book.progress(job, fraction, message)
 
     def _follower(self) -> Control:
@@ -281,8 +281,8 @@ class Lane:
         return Control(report, self._cancel.is_set)
 
     def _heard_following(self, since: float, fraction: float, message: str) -> None:
-        self._sign_of_life(expecting=self._stuck is not None)
-        if self._running is None and self._stuck is not None and self._loop.time() - since > _VISIBLE:
+        self._pulse.beat()
+        if self._running is None and self._pulse.waiting and self._loop.time() - since > _VISIBLE:
             try:
                 self._running = self._book.add(JobKind.CDSL_FOLLOW, self.name, 0).number
             except BusyError:
@@ -302,26 +302,6 @@ class Lane:
         else:
             self._book.failed(job, OsrdError(self._trouble[0].message, self._trouble[0].fix))
 
-    async def _alive(self, future: "asyncio.Future[T]") -> T:
-        """Wait, for ever if need be, and tell when there is no sign of life."""
-        self._sign_of_life(expecting=True)
-        try:
-            return await future
-        finally:
-            self._sign_of_life(expecting=False)
-
-    def _sign_of_life(self, *, expecting: bool) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-        self._stuck = self._loop.call_later(self._patience, self._no_sign_of_life) if expecting else None
-        if self._is_stuck:
-            self._is_stuck = False
-            self._show()
-
-    def _no_sign_of_life(self) -> None:
-        self._is_stuck = True
-        self._show()
-
     def _schedule_retry(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
@@ -330,27 +310,8 @@ class Lane:
         self._retry = self._loop.call_later(delay, self.look, Depth.EVERYTHING)
 
     def _show(self) -> None:
-        looked, order = self._looked, self._order
-        state = looked.state
-        trouble = self._trouble
-        if any(finding.severity is Severity.ERROR for finding in trouble):
-            state = RootState.FAILED
-        if self._is_stuck:
-            state = RootState.STUCK
-            trouble = (_stuck_finding(self.name, order.path, self._patience), *trouble)
-        view = SharedRootView(
-            name=self.name,
-            path=order.path,
-            source=order.source,
-            fstype=order.fstype,
-            nodes=len(order.members.names) if order.members else 0,
-            state=state,
-            cdsls=looked.cdsls,
-            link=looked.layout.link if looked.layout else "",
-            link_node=looked.link.node,
-            link_mounted=looked.link.mounted,
-            findings=(*trouble, *looked.findings, *looked.link.findings),
-        )
+        stuck = self._patience if self._pulse.stuck else 0.0
+        view = view_of(self.name, self._order, self._looked, self._trouble, stuck)
         if view != self.view:
             self.view = view
             self._changed()
@@ -360,19 +321,6 @@ def _seen(future: "asyncio.Future[object]") -> None:
     """An answer that came after all who asked had given up is no forgotten error."""
     if not future.cancelled():
         future.exception()
-
-
-def _trouble(name: str, error: OsrdError) -> Finding:
-    message, fix = f"[root {name}] {error.message}", error.fix or "osrd tries again"
-    if isinstance(error, BusyError):  # another host works there: nothing is wrong
-        return Finding("root-busy", Severity.INFO, message, fix)
-    return Finding("root-failed", Severity.ERROR, message, fix)
-
-
-def _stuck_finding(name: str, path: str, patience: float) -> Finding:
-    message = f"[root {name}] {path} has not answered for {patience:g} s"
-    fix = "look at the mount and at its server; osrd goes on with this root when it answers, and with others meanwhile"
-    return Finding("root-stuck", Severity.WARNING, message, fix)
 
 
 def _result(changed: Changed) -> dict[str, str | int | bool | tuple[str, ...]]:

@@ -163,14 +163,19 @@ class SharedRoot:
             return self._transactions.undo()
 
     def recover(self) -> Changed:
-        """Finish or take back what a crash left, of whichever host."""
+        """Finish or take back what a crash left, of whichever host. A root that osrd never changed stays unwritten."""
+        if self._look(WORK) is None:
+            return Changed()
         with locked(self._inside, self._wait):
             return self._transactions.recover()
 
     def follow(self) -> tuple[Changed, tuple[Finding, ...]]:
         """A tree, and an entry in every CDSL that is for all, for nodes that are new in cluster.conf; and what is
         wrong then, the trees of gone nodes among it."""
-        changed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
+        inventory = self.inventory
+        changed = Changed()
+        if self._completed(inventory, identities(inventory, self._members)) is not None:  # else not even locked
+            changed = self._change(lambda now: self._completed(now, identities(now, self._members)))
         return changed, self.check()
 
     def check(self) -> tuple[Finding, ...]:

@@ -84,9 +84,11 @@ def furnish(root: Path) -> None:
             (root / name).symlink_to(os.readlink(source))
         elif source.is_dir():
             bind(source, root / name)
-    for directory in dict.fromkeys((Path("/usr"), REPOSITORY, Path(sys.base_prefix), Path(sys.prefix))):
-        if not directory.is_relative_to("/usr") or directory == Path("/usr"):
+    bound: list[Path] = []
+    for directory in (Path("/usr"), REPOSITORY, Path(sys.base_prefix), Path(sys.prefix), Path(sys.prefix).resolve()):
+        if not any(directory.is_relative_to(other) for other in bound):
             bind(directory, root / directory.relative_to("/"))
+            bound.append(directory)
     for name in ("proc", "sys", "dev"):
         bind(Path("/") / name, root / name)
 
@@ -116,6 +118,6 @@ _LINKS = ("bin", "sbin", "lib", "lib64", "lib32")
 
 
 def _foreign(root: Path) -> set[str]:
-    tops = (REPOSITORY, Path(sys.base_prefix), Path(sys.prefix))
+    tops = (REPOSITORY, Path(sys.base_prefix), Path(sys.prefix), Path(sys.prefix).resolve())
     firsts = {path.relative_to("/").parts[0] for path in tops}
     return {str(root / name) for name in (*_LINKS, *firsts, "usr", "proc", "sys", "dev", ".osrd", "etc/cluster")}

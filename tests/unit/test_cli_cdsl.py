@@ -15,6 +15,7 @@ from osrd.bus.names import ROOT, root_path
 from osrd.cli import root_change
 from osrd.cli.exits import Exit, UnreachableError
 from osrd.cli.main import osrctl
+from osrd.cli.root_change import Call
 from osrd.cli.session import Bus, Session
 from osrd.cli.shared_root import Work
 from osrd.model.cdsl import Changed, Layout, Place, Removal
@@ -226,6 +227,24 @@ def test_the_signatures_are_those_of_the_contract() -> None:
         assert isinstance(options, dict)
         for option in options:
             assert f"`{option}`" in method[1], f"{member} {option}"
+
+
+def test_the_polkit_actions_are_those_of_the_contract() -> None:
+    xml = (REPOSITORY / "data/dbus/org.opensharedroot.Osrd1.SharedRoot.xml").read_text()
+    text = (REPOSITORY / "man/osrctl.8").read_text().replace("\\-", "-").replace('"', "")
+    for words, _, (member, _, *arguments) in CALLS.values():
+        options = arguments[-1]
+        assert isinstance(options, dict)
+        method = re.search(rf'<method name="{member}">(.*?)</method>', xml, re.S)
+        assert method
+        name = "PolkitAction.discard" if options.get("discard") else "PolkitAction"
+        annotation = re.search(rf'opensharedroot.{name}" value="([^"]+)"', method[1])
+        assert annotation, member
+        assert Call(str(member), options=options).action == annotation[1]
+        entry = re.search(rf"^\.B {annotation[1]}\n(.*)$", text, re.M)
+        assert entry, annotation[1]
+        command = "backups drop" if words[0] == "backups" else words[0]
+        assert f"cdsl {command}" in entry[1]
 
 
 def test_recovery_is_always_direct(world: World) -> None:

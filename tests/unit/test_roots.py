@@ -78,7 +78,8 @@ class World:
         """Every lane has done what it knew of."""
         await eventually_async(
             lambda: all(
-                not each._depth and not each._waiting and each._stuck is None for each in self.roots._lanes.values()
+                not each._depth and not each._waiting and not each._pulse.waiting
+                for each in self.roots._lanes.values()
             ),
             "all lanes are idle",
         )
