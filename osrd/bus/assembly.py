@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from osrd.bus.wire import element, wrapped
+from osrd.bus.wire import Variant, element, wrapped
 
 _number = struct.Struct("<I").pack
 #: By the length of what stands before: the padding to the next multiple of 4 and of 8.
@@ -64,6 +64,12 @@ def _dictionary(values: Mapping[str, Any], offset: int) -> bytes:
 
 
 def _plain_entry(key: str, value: Any) -> bytes:
+    if isinstance(value, Variant):
+        if value.signature == "u":
+            return _head(key, "u") + _number(value.value)
+        if value.signature != "s":
+            return element("a{sv}", {key: value})
+        value = value.value
     if isinstance(value, str):
         return _head(key, "s") + _string(value)
     if isinstance(value, bool):

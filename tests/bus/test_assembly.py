@@ -12,16 +12,21 @@ from osrd.bus import contract
 from osrd.bus.assembly import entry, object_row, record
 from osrd.bus.names import NODE, node_path
 from osrd.bus.objects import Exported, Objects
-from osrd.bus.wire import element, joined, packed, variant
+from osrd.bus.wire import Variant, element, joined, packed, variant, wrapped
 from tests.bus.fake_engine import FakeEngine, finding, snapshot, view
 
 STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 NUMBERS = st.integers(0, 0xFFFFFFFF)
-DICTIONARIES = st.dictionaries(STRINGS, STRINGS | st.booleans() | NUMBERS | st.lists(STRINGS, max_size=3), max_size=6)
+#: as findings have them
+WRAPPED = st.one_of(STRINGS.map(wrapped), NUMBERS.map(lambda number: Variant("u", number)), st.booleans().map(wrapped))
+DICTIONARIES = st.dictionaries(
+    STRINGS, STRINGS | st.booleans() | NUMBERS | st.lists(STRINGS, max_size=3) | WRAPPED, max_size=6
+)
 VALUES: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("s"), STRINGS),
     st.tuples(st.just("b"), st.booleans()),
     st.tuples(st.just("u"), NUMBERS),
+    st.tuples(st.just("ay"), st.binary(max_size=20)),
     st.tuples(st.just("a{sv}"), DICTIONARIES),
     st.tuples(st.just("aa{sv}"), st.lists(DICTIONARIES, max_size=4)),
 )

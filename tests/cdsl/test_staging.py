@@ -49,7 +49,7 @@ def test_everything_about_a_file_survives(tmp_path: Path) -> None:
     os.mkfifo(var / "fifo")
     os.mknod(var / "null", 0o20666, os.makedev(1, 3))
     with open(var / "sparse", "wb") as file:
-        file.truncate(1 << 30)
+        file.truncate(1 << 24)
         file.seek(1 << 20)
         file.write(b"x")
     (var / "setuid").write_text("#!")
@@ -65,7 +65,7 @@ def test_everything_about_a_file_survives(tmp_path: Path) -> None:
         found = digest(copy)
         assert found.pop("run")[1:CONTENT] == before["run"][1:CONTENT]
         assert found == {path: value for path, value in before.items() if path != "run"}
-        assert (copy / "sparse").stat().st_blocks * 512 < 1 << 20
+        assert (copy / "sparse").stat().st_blocks * 512 < 1 << 18
         for path in ("log", "run", "."):
             assert (copy / path).lstat().st_mtime_ns == (root / ".osrd/tx/1/old/3" / path).lstat().st_mtime_ns
 

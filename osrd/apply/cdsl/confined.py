@@ -66,7 +66,7 @@ class Confined:
         process, self._process, self._heard = self._process, None, b""
         with process:
             pass  # closes its stdin, at whose end it kills its jobs, and waits for it
-        if process.returncode != 0:  # somebody killed it, so nobody killed its jobs
+        if process.returncode != 0:  # it ended with its jobs; or somebody killed it, and so nobody killed them
             _end_group(process.pid)
 
     def run(self, jobs: Sequence[Job], progress: Callable[[float], None] = lambda fraction: None) -> None:

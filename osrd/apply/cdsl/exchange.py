@@ -78,6 +78,9 @@ def _swap(inside: Inside, turn: Turn) -> None:
     if turn.coming is None:
         _move(inside, turn.at, turn.sink)
         return
+    if thing_at(inside, turn.source) is None and thing_at(inside, turn.sink) == turn.coming:
+        # Half of the same swap in the other direction, which failed between its two steps.
+        _move(inside, turn.sink, turn.source)
     _need_source(inside, turn)
     if _exchange(inside, turn.source, turn.at):
         _move(inside, turn.source, turn.sink)  # the name changed hands in one step; this only tidies up

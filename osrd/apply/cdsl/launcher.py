@@ -138,10 +138,14 @@ class Jobs:
         say({"job": number, "status": status, "error": next((line for line in reversed(lines) if line), "")})
 
     def kill(self) -> None:
+        """Kill what runs, wait for it, and then for whatever that had started kill the process group, ourselves
+        included."""
         for _, pid, _ in self._running.values():
             os.kill(pid, signal.SIGKILL)
         for _, pid, _ in self._running.values():
             os.waitpid(pid, 0)
+        if self._running:
+            os.killpg(0, signal.SIGKILL)
 
 
 def say(message: dict[str, Any]) -> None:

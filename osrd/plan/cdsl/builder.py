@@ -76,7 +76,6 @@ class Builder:
         self._drafts: list[_Draft] = []
         self._builds: dict[str, _Draft] = {}
         self._planned: dict[str, _Planned] = {}
-        self._above_planned: set[str] = set()
         self._backups: dict[str, str] = {}
 
     def then(self, path: str) -> Seen | None:
@@ -126,7 +125,7 @@ class Builder:
         if seen is None or self.then(at) is None:
             return
         self._drafts.append(_Draft(at, Replaces.SOMETHING, [], _text(seen), keep))
-        self._plan(at, _Planned(None))
+        self._planned[at] = _Planned(None)
 
     def tree(self, node: str) -> None:
         """The tree of ``node``: a copy of the template unless it is there (spec/cdsl.md 1.1)."""
@@ -157,7 +156,7 @@ class Builder:
             inner = below(at, top) if top != at else ""
             moved_in = [replace(step, at=join(inner, step.at)) for step in steps]
             self._add(_Draft(top, Replaces.NOTHING, [*made, *moved_in]))
-        self._plan(at, planned)
+        self._planned[at] = planned
 
     def _need_tree(self, at: str) -> None:
         """The node tree that ``at`` is in must exist, or it would be made without what the template has."""
@@ -187,7 +186,7 @@ class Builder:
         """Steps for the missing directories from ``top`` down to the one that holds ``at``."""
         missing = [path for path in prefixes(at) if within(path, top)]
         for path in missing:
-            self._plan(path, _Planned(_DIRECTORY))
+            self._planned[path] = _Planned(_DIRECTORY)
         return [
             MakeDirectory(below(path, origin) if path != origin else "", self._like(path, of))
             for path in reversed(missing)
@@ -198,13 +197,6 @@ class Builder:
         real = self.index.counterpart(directory, of.src, of.node) if of.src else ""
         seen = self.now(real) if real else None
         return real if seen is not None and seen.kind is FileKind.DIRECTORY else ""
-
-    def _plan(self, at: str, planned: _Planned) -> None:
-        if at in self._above_planned:
-            for path in [path for path in self._planned if path != at and within(path, at)]:
-                del self._planned[path]
-        self._planned[at] = planned
-        self._above_planned.update(prefixes(at))
 
     def done(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from osrd.model.cdsl import MOUNT_POINT, Cdsl, CdslType, FileKind, Inventory, Layout, MarkerStyle
-from osrd.model.layout import within
+from osrd.model.layout import machinery_mistake
 from osrd.plan.cdsl.index import Index, index_of, join, parent_path
 from osrd.plan.cdsl.judging import Verdict, has_old_link, judge
 from osrd.plan.cdsl.restoring import outermost_first
@@ -118,7 +118,7 @@ class _Search:
         """The CDSL at ``src``, if one of the links it would have leads to this data."""
         index = self._index
         parent = index.parent(src)
-        if src in index.by_src or (parent.type if parent else CdslType.SHARED) is kind:
+        if (parent.type if parent else CdslType.SHARED) is kind or machinery_mistake(src, index.layout):
             return None
         if kind is CdslType.SHARED:
             nodes = parent.nodes if parent else ()
@@ -127,8 +127,6 @@ class _Search:
                 tree for tree in self._trees if self._sight(join(index.layout.node_tree(tree), expanded)) is not None
             )
         cdsl = Cdsl(src, kind, nodes)
-        if index.expanded(cdsl) != expanded or within(src, index.layout.tree.partition("/")[0]):
-            return None
         target = index.target(cdsl)
         for place in index.places(src).values():
             seen = self._sight(place)

@@ -7,7 +7,7 @@ import pytest
 
 from osrd.model.cdsl import Cdsl, CdslType, ChildRepository, Inventory, MarkerStyle, Members, Place, Removal, Seen
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError, OsrdError, UnsupportedError
-from osrd.model.transaction import CopyTree, MakeDirectory, MakeLink, Replaces
+from osrd.model.transaction import CopyTree, DropTree, MakeDirectory, MakeLink, Replaces
 from osrd.plan.cdsl.infrastructure import infrastructure
 from osrd.plan.cdsl.make import make
 from osrd.plan.cdsl.nodes import identities
@@ -187,6 +187,28 @@ def test_a_backup_never_gets_the_name_of_another(disk: Disk) -> None:
     disk.add(".osrd/backup/var-log-100.00/2", File())
     transaction = share(disk.inventory, "var/log", "1", ("2",), disk.look, WHEN)
     assert transaction.backups == (".osrd/backup/var-log-100.00-2",)
+
+
+def test_only_losers_are_kept(disk: Disk) -> None:
+    for path in list(disk.below("cluster/cdsl/2/var/log")):
+        del disk.files[path]
+    assert share(disk.inventory, "var/log", "1", ("1", "2"), disk.look, WHEN).backups == ()
+
+
+def test_sharing_where_a_tree_is_missing(disk: Disk) -> None:
+    for path in list(disk.below("cluster/cdsl/2")):
+        del disk.files[path]
+    transaction = share(disk.inventory, "var/log", "", (), disk.look, WHEN)
+    tree = next(exchange for exchange in transaction.exchanges if exchange.at == "cluster/cdsl/2")
+    text = "../../../../cluster/shared/var/log"
+    assert tree.build == (
+        CopyTree("cluster/cdsl/default", "", "cluster/cdsl/2"),
+        DropTree("var/log"),
+        MakeLink("var/log", text),
+    )
+    disk.apply(transaction, disk.inventory)
+    do_remove(disk, "var/log")
+    assert disk.seen("2", disk.inventory) == disk.seen("1", disk.inventory)
 
 
 def test_nodes_that_lack_a_path_get_the_link_too(disk: Disk) -> None:

@@ -81,6 +81,7 @@ def test_migrated_references_and_prefixes() -> None:
     prefixed = parse_inventory(wrap(text, node_prefix="node_"), "f")
     assert prefixed.cdsls[0].nodes == ("node_1", "node_2")
     assert b'ref="1"' in render_inventory(prefixed)
+    assert parse_inventory(wrap(text, node_prefix="1"), "f").cdsls[0].nodes == ("11", "12")
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,15 @@ def with_links() -> tuple[Disk, Inventory]:
     return disk, disk.inventory
 
 
+def test_data_that_is_a_symlink_is_followed() -> None:
+    disk = Disk()
+    disk.add("etc/real/x", File())
+    disk.add("etc/alias", Link("real"))
+    inventory = Inventory()
+    disk.apply(make(inventory, "etc/alias", ("1",), disk.look, "0"), inventory)
+    assert resolve(disk.inventory, "etc/alias/x", "1", disk.look) == "etc/real/x"
+
+
 NAME = st.sampled_from(["a", "b", "c.d"])
 PLACE = st.lists(NAME, min_size=1, max_size=5).map("/".join)
 
@@ -199,6 +208,8 @@ def test_links_in_node_trees_lead_to_the_same_place_through_the_mount(layout: La
             f"{ALL}/var/lib",
             "../../../../../var/log/m",
         ),
+        # something in a node's tree that belongs to no CDSL: that of the node which looks
+        ("../../etc/y", f"{ONE}/var/log/x", f"{ALL}/var/log/x", f"{ONE}/var/log", "../../../../cdsl.local/etc/y"),
         # the link of a CDSL itself stays what it is
         (f"../../../../{ALL}/var/lib", f"{ONE}/var/lib", "cluster/cdsl/3/var/lib", ONE, None),
     ],
@@ -245,3 +256,19 @@ def test_a_real_collision_is_refused_by_name(layout: Layout, rival: str) -> None
     with pytest.raises(ConflictError, match=rf"/h/s/h .*/{re.escape(rival)}"):
         make(disk.inventory, "h/s/h", ("1",), disk.look, "0")
     assert disk.files == before
+
+
+def test_a_part_of_nested_data_is_no_part_of_what_is_around_it() -> None:
+    disk, inventory = built(GEN3)
+    with pytest.raises(ConflictError, match=r"/d/.cdsl.s/h/y .*/d/s/h has its own"):
+        share(inventory, "d/.cdsl.s/h/y", "", (), disk.look, "0")
+
+
+def test_marked_names_can_become_too_long() -> None:
+    disk = Disk()
+    disk.add(f"h/{'s' * 252}/h", File())
+    inventory = Inventory()
+    disk.apply(make(inventory, "h", ("1",), disk.look, "0"), inventory)
+    disk.apply(share(disk.inventory, f"h/{'s' * 252}", "", (), disk.look, "0"), disk.inventory)
+    with pytest.raises(InvalidArgsError, match="more than 255 bytes"):
+        make(disk.inventory, f"h/{'s' * 252}/h", ("1",), disk.look, "0")

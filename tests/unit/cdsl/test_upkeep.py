@@ -199,6 +199,8 @@ def test_lost_data_is_told_and_its_entry_kept() -> None:
     before = dict(disk.files)
     disk.apply(repair(disk.inventory, NODES, disk.look, "9"), disk.inventory)
     assert disk.files == before
+    del disk.files["cluster/cdsl/1/var/lib"]
+    assert repair(disk.inventory, NODES, disk.look, "10") is None
 
 
 def test_data_comes_back_from_where_the_link_should_be() -> None:
@@ -258,6 +260,15 @@ def test_the_disk_tells_its_marker_style(style: MarkerStyle) -> None:
     }
     assert {cdsl.timestamp for cdsl in found.cdsls} == {"9"}
     assert found.use_nodeids
+
+
+def test_machinery_is_never_found() -> None:
+    disk = made()
+    disk.add("cluster/shared/x", Link("../../cdsl.local/cluster/shared/x"))
+    disk.add("cluster/cdsl/1/cluster/shared/x", File())
+    assert {cdsl.src for cdsl in rebuild(disk.look, disk.names, Layout(), "9").cdsls} == {
+        *("var", "var/lib", "var/lib/x", "opt")
+    }
 
 
 def test_an_empty_disk_has_no_cdsls() -> None:
