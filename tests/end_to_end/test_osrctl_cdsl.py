@@ -35,7 +35,7 @@ def test_work_beside_the_daemon_is_noticed(host: RootHost) -> None:
     root = str(host.root)
     host.ask("cdsl", "init", root)
     eventually(lambda: host.shown("State") == "ready", "the daemon has looked at it")
-    assert host.ask("cdsl", "make", root, "/var", "--offline")["jobs"] == []
+    assert host.ask("cdsl", "make", root, "/var", "--offline", "-c", str(host.cluster_conf))["jobs"] == []
     eventually(lambda: host.shown("CdslCount") == "1", "the daemon knows it")
     assert host.ask("cdsl", "undo", root)["jobs"]
     assert (host.root / "var/lib/rpm/Packages").read_bytes() == b"packages"
