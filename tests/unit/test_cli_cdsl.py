@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -173,7 +174,7 @@ CALLS: dict[str, tuple[list[str], tuple[object, ...], tuple[object, ...]]] = {
     "make": (
         ["make", "web", "/var", "--node", "1", "--node", "node2"],
         ("make", "/var", ("1", "2")),
-        ("MakeHostDependent", "ayasa{sv}", b"/var", ("1", "2"), {}),
+        ("MakeHostDependent", "ayasa{sv}", b"/var", ["1", "2"], {}),
     ),
     "share": (["share", "web", "/v"], ("share", "/v", ""), ("MakeShared", "aysa{sv}", b"/v", "", {})),
     "remove": (
@@ -247,10 +248,23 @@ def test_the_polkit_actions_are_those_of_the_contract() -> None:
         assert f"cdsl {command}" in entry[1]
 
 
-def test_recovery_is_always_direct(world: World) -> None:
+def test_what_has_no_method_is_always_direct(world: World) -> None:
     world.daemon()
     world("cdsl", "recover", "web")
-    assert (world.fake.calls, world.asked) == ([("recover",)], [])
+    world("cdsl", "set", "web", "maxnodeidnum", "3")
+    assert (world.fake.calls, world.asked) == ([("recover",), ("set", "maxnodeidnum", "3")], [])
+
+
+def test_every_command_that_a_message_promises_is_there() -> None:
+    group = osrctl.commands["cdsl"]
+    assert isinstance(group, click.Group)
+    promised = set()
+    for path in (REPOSITORY / "osrd").rglob("*.py"):
+        promised |= set(re.findall(r'osrctl cdsl ([a-z][a-z-]*)|\bcommand\("([a-z-]+)"', path.read_text()))
+    words = {one or other for one, other in promised}
+    assert {"set", "bind", "init", "repair"} <= words
+    # A click command's own name within a group is no promise of this group's.
+    assert words - {*group.commands, "drop"} == set()
 
 
 def test_what_is_done_before_a_failure_is_told(world: World) -> None:
@@ -336,7 +350,7 @@ def test_any_bytes_are_a_path(world: World) -> None:
     assert world.fake.calls == [("make", name, ())]
     world.daemon()
     world("cdsl", "make", "web", name)
-    assert world.asked == [("MakeHostDependent", "ayasa{sv}", b"/caf\xe9", (), {})]
+    assert world.asked == [("MakeHostDependent", "ayasa{sv}", b"/caf\xe9", [], {})]
 
 
 def test_nodes_that_are_left_out_are_told(world: World) -> None:
