@@ -173,7 +173,7 @@ CALLS: dict[str, tuple[list[str], tuple[object, ...], tuple[object, ...]]] = {
     "make": (
         ["make", "web", "/var", "--node", "1", "--node", "node2"],
         ("make", "/var", ("1", "2")),
-        ("MakeHostDependent", "ayasa{sv}", b"/var", ("1", "2"), {}),
+        ("MakeHostDependent", "ayasa{sv}", b"/var", ["1", "2"], {}),
     ),
     "share": (["share", "web", "/v"], ("share", "/v", ""), ("MakeShared", "aysa{sv}", b"/v", "", {})),
     "remove": (
@@ -336,7 +336,7 @@ def test_any_bytes_are_a_path(world: World) -> None:
     assert world.fake.calls == [("make", name, ())]
     world.daemon()
     world("cdsl", "make", "web", name)
-    assert world.asked == [("MakeHostDependent", "ayasa{sv}", b"/caf\xe9", (), {})]
+    assert world.asked == [("MakeHostDependent", "ayasa{sv}", b"/caf\xe9", [], {})]
 
 
 def test_nodes_that_are_left_out_are_told(world: World) -> None:
