@@ -14,8 +14,8 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
-from osrd.apply.mounts import keep
 
+from osrd.apply.mounts import keep
 from osrd.engine.sharedroot import SharedRoot
 from osrd.model.cdsl import INVENTORY, CdslType, Layout, Members, Place, Removal
 from osrd.model.errors import OsrdError

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from osrd.apply.mounts import keep
-
 from osrd.model.cdsl import INVENTORY, WORK, Layout
 
 #: ("directory", mode), ("file", content, mode) or ("link", what is at its end)
