@@ -16,7 +16,6 @@ from osrd import __version__
 from osrd.apply import mounts
 from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
-from osrd.engine.hostroot import open_root
 from osrd.engine.journal import MessageId, log_event, set_up_logging
 from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
@@ -24,6 +23,7 @@ from osrd.engine.pipeline import Pipeline, Run, Scope
 from osrd.engine.places import Watched
 from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots
+from osrd.engine.sharedroot import SharedRoot
 from osrd.engine.whole import WholeEngine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.finding import Severity
@@ -127,7 +127,7 @@ class _Daemon:
         self, reconciler: Reconciler, pipeline: Pipeline, options: Options, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._reconciler = reconciler
-        self._roots = Roots(open_root, mounts, reconciler.book, reconciler.teller.roots, loop)
+        self._roots = Roots(SharedRoot, mounts, reconciler.book, reconciler.teller.roots, loop)
         self._engine = WholeEngine(reconciler, self._roots, loop)
         self._pipeline = pipeline
         self._options = options

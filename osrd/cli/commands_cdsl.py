@@ -3,7 +3,7 @@
 
 import click
 
-from osrd.cli.commands_cdsl_care import adopt, archive, backups, bind, convert, rebuild, recover, repair, undo
+from osrd.cli.commands_cdsl_care import adopt, archive, backups, bind, convert, rebuild, recover, repair, set_, undo
 from osrd.cli.commands_cdsl_change import init, make, remove, share
 from osrd.cli.commands_cdsl_look import check, list_, show
 
@@ -31,6 +31,7 @@ for _command in (
     convert,
     undo,
     recover,
+    set_,
     bind,
     adopt,
     archive,

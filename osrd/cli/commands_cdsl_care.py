@@ -61,6 +61,18 @@ def recover(session: Session, where: Where) -> Exit:
     return perform(session, where, True, [Change(None, lambda root: root.recover())])
 
 
+@click.command("set")
+@on_root
+@click.argument("name")
+@click.argument("value")
+def set_(session: Session, where: Where, name: str, value: str) -> Exit:
+    """Change a setting of the inventory, such as maxnodeidnum.
+
+    New nodes get their trees and copies at once. What decides where everything is cannot be changed.
+    """
+    return perform(session, where, True, [Change(None, lambda root: root.set(name, value))])
+
+
 @click.command("bind")
 @on_root
 @click.argument("node", required=False, default="", shell_complete=complete_tree)

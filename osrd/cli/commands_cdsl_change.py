@@ -74,7 +74,7 @@ def make(session: Session, where: Where, offline: bool, paths: Sequence[str], no
     trees = trees_named(session, where, nodes)
 
     def change(path: str) -> Change:
-        call = Call("MakeHostDependent", "ayas", (os.fsencode(path), list(trees)))
+        call = Call("MakeHostDependent", "ayas", (os.fsencode(path), [*trees]))
         return Change(call, lambda root: root.make(path, trees))
 
     return perform(session, where, offline, [change(path) for path in _inside(where, paths)])

@@ -10,7 +10,7 @@ from typing import Self
 from osrd.apply.mounts import keep
 from osrd.engine.sharedroot import Plan, Progress, SharedRoot
 from osrd.model.cdsl import Changed, Inventory, Layout, Members, Place, Removal
-from osrd.model.errors import ConflictError, FailedError, NotFoundError, UnsupportedError
+from osrd.model.errors import ConflictError, UnsupportedError
 from osrd.model.transaction import Transaction
 from osrd.plan.cdsl.compatible import dismantle, register, with_originals
 from osrd.plan.rootlink import wanted_tree
@@ -29,7 +29,7 @@ class LocalRoot(SharedRoot):
         cancelled: Callable[[], bool],
         simulate: bool = False,
     ) -> None:
-        super().__init__(path, members, progress=progress, cancelled=cancelled, bound=lambda: self.bound)
+        super().__init__(path, members, progress=progress, cancelled=cancelled)
         self._simulate = simulate
         self._originals = False
 
@@ -40,14 +40,6 @@ class LocalRoot(SharedRoot):
     def directory(self) -> os.stat_result:
         """The directory that is worked on, whatever its path leads to by now."""
         return os.fstat(self._inside.fd)
-
-    @property
-    def bound(self) -> str:
-        """The node whose tree is mounted at the link on this host, "" when none is."""
-        try:
-            return self._at_link(self.inventory).node
-        except (NotFoundError, FailedError):  # no infrastructure; no /proc, as in a bare chroot
-            return ""
 
     def make(self, path: str, nodes: Sequence[str] = (), *, orig: bool = False) -> Changed:
         """``orig``: what was at ``path`` is kept beside it, as PATH.orig."""

@@ -182,6 +182,13 @@ class RootCare:
         the root is touched."""
         return self.perform(self.plan(IDENTITY_CODES))
 
+    def provision_prepared(self) -> tuple[str, ...]:
+        """Provision if the root was prepared at all; lines that say what was done, and what could not be."""
+        if self._inside.status(RECORD) is None:
+            return ()
+        done = self.provision()
+        return tuple(f"{each.text}: {each.error}" if each.error else each.text for each in done.entries)
+
     def perform(self, preparation: Preparation) -> Prepared:
         """Do it, record it. A change that fails does not stop the others; the record and the result say so."""
         if not preparation.changes:

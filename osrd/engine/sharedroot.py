@@ -15,6 +15,7 @@ from types import TracebackType
 from osrd.apply.cdsl.backups import backups, drop_backup
 from osrd.apply.cdsl.lock import locked
 from osrd.apply.cdsl.transaction import Transactions
+from osrd.engine.rootcare import Nodes, RootCare
 from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, WORK, Changed, Inventory, Layout, Members, Removal
 from osrd.model.errors import ConflictError, InvalidConfigError, NotFoundError
 from osrd.model.finding import Finding
@@ -22,7 +23,7 @@ from osrd.model.mount import Bound
 from osrd.model.transaction import Transaction
 from osrd.observe.differing import differing
 from osrd.observe.inside import Inside
-from osrd.observe.mounts import physical_path, read_mounts
+from osrd.observe.mounts import node_at_link, physical_path, read_mounts
 from osrd.parse.inventory import parse_inventory, render_inventory
 from osrd.plan.bindmounts import bound
 from osrd.plan.cdsl.check import check
@@ -56,16 +57,12 @@ def _never() -> bool:
     return False
 
 
-def _unbound() -> str:
-    return ""
-
-
 class SharedRoot:
     """The file system at ``path`` on this host. Use as a context manager; not for two threads at once.
 
-    ``members`` are the nodes of cluster.conf that use it; ``bound`` tells the node whose tree is mounted at the link
-    on this host. ``cancelled`` is asked while data is copied; a change that is cancelled leaves everything as it was.
-    ``wait``: seconds for another host's or process's change to end. The constructor and every method raise OsrdError.
+    ``members`` are the nodes of cluster.conf that use it. ``cancelled`` is asked while data is copied; a change that
+    is cancelled leaves everything as it was. ``wait``: seconds for another host's or process's change to end. The
+    constructor and every method raise OsrdError.
     """
 
     def __init__(
@@ -77,13 +74,11 @@ class SharedRoot:
         cancelled: Callable[[], bool] = _never,
         wait: float = 60.0,
         clock: Callable[[], float] = time.time,
-        bound: Callable[[], str] = _unbound,
     ) -> None:
         self.path = path
         self._members = members
         self._clock = clock
         self._wait = wait
-        self._bound = bound
         self._stack = ExitStack()
         self._inside = self._stack.enter_context(Inside.open(path))
         self._look = self._inside.look
@@ -111,6 +106,12 @@ class SharedRoot:
     def nodes(self) -> tuple[str, ...]:
         """The directory names of the nodes, as a new CDSL would get them."""
         return identities(self.inventory, self._members)
+
+    @property
+    def bound(self) -> str:
+        """The node whose tree is mounted at the link on this host, "" when none is, or nobody can tell."""
+        inventory = self._load()
+        return node_at_link(self.path, inventory.layout) if inventory is not None else ""
 
     def public(self, path: str) -> str:
         """The public path, relative to the root, that a user means by ``path`` (spec/cdsl.md 2.2)."""
@@ -259,7 +260,7 @@ class SharedRoot:
         """Change a setting of the inventory; new nodes get their trees."""
         changed = self._change(lambda inventory: with_setting(inventory, name, value))
         followed = self._change(lambda inventory: self._completed(inventory, identities(inventory, self._members)))
-        return Changed((*changed.lines, *followed.lines), followed.backups)
+        return self._provisioned(Changed((*changed.lines, *followed.lines), followed.backups))
 
     def add_node(self, node: str) -> Changed:
         """The tree of a node, and its copies. Where the nodes are counted, the count becomes ``node``; else it must be
@@ -270,7 +271,7 @@ class SharedRoot:
         def plan(inventory: Inventory) -> Transaction | None:
             return self._completed(inventory, identities(inventory, self._members, (node,)))
 
-        return self._change(plan)
+        return self._provisioned(self._change(plan))
 
     def delete_node(self, node: str) -> Changed:
         """The node goes from all CDSLs, its tree becomes a backup. Where nodes are counted only the last can go."""
@@ -298,6 +299,14 @@ class SharedRoot:
             done = self._transactions.run(transaction, partial(rebased, inventory))
             return Changed((*recovered.lines, *done.lines), done.backups)
 
+    def _provisioned(self, changed: Changed) -> Changed:
+        """In a prepared root a node that came gets its own machine id and keys: its tree is a copy of the template."""
+        if not changed:
+            return changed
+        with RootCare(self.path, Nodes(self._members), lambda: SharedRoot(self.path, self._members)) as care:
+            lines = care.provision_prepared()
+        return Changed((*changed.lines, *lines), changed.backups)
+
     def _at_link(self, inventory: Inventory) -> Bound:
         """What is mounted at the link on this host."""
         return bound(read_mounts(), physical_path(self._inside.fd), inventory.layout)
@@ -317,7 +326,7 @@ class SharedRoot:
 
     def _public(self, inventory: Inventory, path: str) -> str:
         nodes = identities(inventory, self._members)
-        node = self._bound() or next(iter(nodes), inventory.layout.default)
+        node = self.bound or next(iter(nodes), inventory.layout.default)
         return resolve(inventory, path, node, self._look)
 
     def _named(self, inventory: Inventory, node: str) -> str:
@@ -333,7 +342,7 @@ class SharedRoot:
         there = {node: place for node, place in copies(inventory, src).items() if sight(place) is not None}
         if not there:
             return winner, ()
-        best = choose(src, there, winner, sight, self._bound())
+        best = choose(src, there, winner, sight, self.bound)
         return best, differing(self._inside, there, best)
 
     def _when(self) -> str:

@@ -236,7 +236,7 @@ def _no_tree(seen: RootSeen, node: str) -> Finding:
     path = absolute(seen.path, seen.layout.node_tree(node))
     what = "does not exist" if seen.tree is None else "is not a directory"
     message = f"{path} {what}: the tree of node {node} cannot be bound"
-    fix = f"add the node (osrctl cdsl add-node) or bind another one's tree in {seen.path}"
+    fix = f"add the node to cluster.conf, or bind another one's tree: osrctl cdsl bind {seen.path} NODE"
     return Finding("bind-no-tree", Severity.ERROR, message, fix, node=node, value=path)
 
 

@@ -2,14 +2,16 @@
 """A transaction killed at every single change that it makes is afterwards completely done or not at all."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from osrd.model.cdsl import INVENTORY
 from osrd.model.errors import OsrdError
-from osrd.model.transaction import Transaction
+from osrd.model.transaction import Exchange, MakeFile, Replaces, Transaction
 from tests.apply.faults import die, in_child
 from tests.apply.world import quick_directory
 from tests.cdsl import world
@@ -130,3 +132,48 @@ def test_sigkill_at_every_step_of_a_recovery(way: str) -> None:
             if found == new:
                 world.undo(root)
             assert digest(root) == old
+
+
+def test_sigkill_while_the_undo_slot_is_given_up() -> None:
+    """What ``last`` offers to undo can be undone as a whole, at every moment."""
+    with quick_directory() as directory:
+        root = make_root(Path(directory))
+        for path in ("one", "two", "var/three"):
+            (root / path).write_text(path)
+        oldest = digest(root)
+        texts = [Exchange(path, (MakeFile("", b"x"),), Replaces.SOMETHING) for path in ("one", "two")]
+        former = Transaction("former", (*world.make_var().exchanges, *texts), ("var",), b"<former/>")
+        file = Transaction("file", (Exchange("etc/new", (MakeFile("", b"x"),)),))
+        status, step, offered = -1, 0, 0
+        while status != 0:
+            step += 1
+            world.run(root, former)
+            status = struck(Faults(step, die), "swap", lambda: world.run(root, file))
+            world.recover(root)
+            assert leftovers(root) == []
+            match world.last(root):
+                case "former":
+                    offered += 1
+                    world.undo(root)
+                    assert digest(root) == oldest
+                case "file":
+                    world.undo(root)
+                    restored(root)
+                case nothing:
+                    assert nothing == ""
+                    restored(root)
+            assert digest(root) == oldest
+        assert 3 < offered < step - 10
+
+
+def restored(root: Path) -> None:
+    """Undo the former one by hand: what it displaced is gone, as it should be."""
+    (root / "var").unlink()
+    (root / world.TREE / "1/var").rename(root / "var")
+    (root / "var/run").unlink()
+    (root / "var/run").symlink_to("../run")
+    for node in world.NODES[1:]:
+        shutil.rmtree(root / world.TREE / node / "var")
+    for path in ("one", "two"):
+        (root / path).write_text(path)
+    (root / INVENTORY).write_bytes(b"<cdsls/>")

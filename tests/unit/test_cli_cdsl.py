@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -247,10 +248,23 @@ def test_the_polkit_actions_are_those_of_the_contract() -> None:
         assert f"cdsl {command}" in entry[1]
 
 
-def test_recovery_is_always_direct(world: World) -> None:
+def test_what_has_no_method_is_always_direct(world: World) -> None:
     world.daemon()
     world("cdsl", "recover", "web")
-    assert (world.fake.calls, world.asked) == ([("recover",)], [])
+    world("cdsl", "set", "web", "maxnodeidnum", "3")
+    assert (world.fake.calls, world.asked) == ([("recover",), ("set", "maxnodeidnum", "3")], [])
+
+
+def test_every_command_that_a_message_promises_is_there() -> None:
+    group = osrctl.commands["cdsl"]
+    assert isinstance(group, click.Group)
+    promised = set()
+    for path in (REPOSITORY / "osrd").rglob("*.py"):
+        promised |= set(re.findall(r'osrctl cdsl ([a-z][a-z-]*)|\bcommand\("([a-z-]+)"', path.read_text()))
+    words = {one or other for one, other in promised}
+    assert {"set", "bind", "init", "repair"} <= words
+    # A click command's own name within a group is no promise of this group's.
+    assert words - {*group.commands, "drop"} == set()
 
 
 def test_what_is_done_before_a_failure_is_told(world: World) -> None:

@@ -25,6 +25,7 @@ from osrd.observe.inside import Inside
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _TICK = 0.2  # seconds between two looks at the progress and whether somebody cancelled
+_NEEDS = "run osrd as root on Linux 5.12 or newer; a chroot must be a mount point (bind it to itself)"
 _PATIENCE = 500  # how often to ask whether killed programs are gone (every 20 ms)
 _NOT_PERMITTED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EUSERS})
 

@@ -45,6 +45,8 @@ class Staging:
         self._progress = progress
         copied = {step.source for exchange in self._exchanges for step in copies_of(exchange)}
         self._watched = transaction.watched
+        self._copied = 0  # bytes, of finished rounds of copies
+        self._reached = 0.0
         self.sources: dict[str, Measured] = {
             path: measure(inside, path) for path in sorted(copied | set(transaction.watched))
         }
@@ -72,7 +74,6 @@ class Staging:
         """A failure may come of a source that changes (files that vanish): so first it is looked at."""
         try:
             self._build(journal, todo)
-            self._progress(1.0)
             # Before the second look and long before the commit: what takes time is over by then, and what the commit
             # record promises is on the disk.
             syscalls.syncfs(self._inside.fd)
@@ -135,10 +136,18 @@ class Staging:
                 raise ConflictError(f"{self._inside.name(target)} is there already", "try again")
             weight = self.sources[copy.source].bytes + 1
             jobs.append(Job((*_COPY, place(copy.source), place(target)), weight))
-        self._confined.run(jobs, self._progress)
+        weight = sum(job.weight for job in jobs)
+        self._confined.run(jobs, lambda fraction: self._tell(self._copied + fraction * weight))
+        self._copied += weight
         for target, copy in due:
             for link in self.sources[copy.source].leaving:
                 self._rewrite(_below(target, link), _below(copy.source, link), _below(copy.final, link), copy.source)
+
+    def _tell(self, done: float) -> None:
+        """How far the copies are. What has to be made again does not set it back."""
+        total = sum(self.sources[copy.source].bytes + 1 for each in self._exchanges for copy in copies_of(each))
+        self._reached = min(1.0, max(self._reached, done / total))
+        self._progress(self._reached)
 
     def _rewrite(self, staged: str, old_place: str, new_place: str, copied_from: str) -> None:
         """The link means the same from where it will be. One that is none any more is no concern: the source is

@@ -31,7 +31,7 @@ def made(layout: Layout | None = None) -> Disk:
     disk.apply(make(disk.inventory, "var", NODES, disk.look, "1.00"), disk.inventory)
     disk.apply(share(disk.inventory, "var/lib", "", (), disk.look, "2.00"), disk.inventory)
     disk.apply(make(disk.inventory, "var/lib/x", NODES, disk.look, "3.00"), disk.inventory)
-    disk.apply(make(disk.inventory, "opt", ("2",), disk.look, "4.00"), disk.inventory)
+    disk.apply(make(disk.inventory, "opt", ("2",), disk.look, "4.00", some=True), disk.inventory)
     return disk
 
 
