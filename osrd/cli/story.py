@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES
+from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, SHARED_ROOT
 from osrd.cli import findings
 from osrd.cli.output import paint
 from osrd.cli.text import safe, shown
@@ -83,12 +83,16 @@ def _added(_path: str, arguments: list[Any]) -> Iterator[str]:
         name = interfaces[NODE].get("Name", "")
         held = ", quarantined" if interfaces[NODE].get("Quarantined") else ""
         yield f"node {_last(path)} ({safe(name)}) added{held}"
+    if SHARED_ROOT in interfaces:
+        yield f"root {safe(interfaces[SHARED_ROOT].get('Name', ''))} added"
 
 
 def _removed(_path: str, arguments: list[Any]) -> Iterator[str]:
     path, interfaces = arguments
     if NODE in interfaces:
         yield f"node {_last(path)} removed"
+    if SHARED_ROOT in interfaces:
+        yield f"root {_last(path)} removed"
 
 
 def _changed(path: str, arguments: list[Any]) -> Iterator[str]:
@@ -101,6 +105,10 @@ def _changed(path: str, arguments: list[Any]) -> Iterator[str]:
         facts = [_node_fact(key, value) for key, value in values.items() if key != "Findings"]
         if facts:
             yield f"node {_last(path)}: {', '.join(facts)}"
+    elif interface == SHARED_ROOT:
+        facts = [_root_fact(key, value) for key, value in values.items() if key in _ROOT_WORDS]
+        if facts:
+            yield f"root {_last(path)}: {', '.join(facts)}"
     elif interface == JOB and values.get("Message") and values.get("State", "running") == "running":
         progress = f"{values['Progress']:.0%} " if "Progress" in values else ""
         yield f"job {_last(path)}: {progress}{safe(values['Message'])}"
@@ -116,11 +124,29 @@ def _node_fact(key: str, value: Any) -> str:
             return f"{safe(key).lower()} changed"
 
 
+def _root_fact(key: str, value: Any) -> str:
+    match key:
+        case "LinkNode":
+            return f"the link is for node {shown(value)}" if value else "the link is for nobody"
+        case "LinkMounted":
+            return "mounted at the link" if value else "not mounted at the link"
+        case _:
+            return f"{_ROOT_WORDS[key]} {shown(value)}"
+
+
 def _last(path: str) -> str:
     return safe(path.rpartition("/")[2])
 
 
 _NODE_WORDS = {"BootState": "boot state", "BootMode": "boot mode", "Name": "name", "Id": "id", "Votes": "votes"}
+_ROOT_WORDS = {
+    "State": "state",
+    "NodeCount": "nodes:",
+    "CdslCount": "CDSLs:",
+    "LinkNode": "",
+    "LinkMounted": "",
+    "FindingsTotal": "findings:",
+}
 _MANAGER_WORDS = {
     "State": "state",
     "InSync": "in sync:",

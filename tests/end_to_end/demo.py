@@ -1,66 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: the main job, played in a sandbox. Every step waits for what it promises and fails if it does not
-come; nothing is faked but the kernel and initrd, which are stand-ins (booting machines is another demo)."""
+"""`make demo`: the main job, then host-dependent files, played in a sandbox. Every step waits for what it promises and
+fails if it does not come; nothing is faked but the kernel and initrd, which are stand-ins (booting machines is another
+demo)."""
 
 import os
 import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from tests.end_to_end import demo_cdsl
 from tests.end_to_end.sandbox import Sandbox
-from tests.eventually import eventually
+from tests.end_to_end.stage import Monitor, say, show, within_a_second
 
-_COLOURS = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
-_BOLD, _DIM, _PLAIN = ("\033[1m", "\033[2m", "\033[0m") if _COLOURS else ("", "", "")
 _MAC1, _MAC2, _MAC3 = "00:0C:29:C9:C6:F5", "00:0C:29:C9:C6:F6", "00:0C:29:C9:C6:F7"
 
 
-def say(text: str) -> None:
-    print(f"\n{_BOLD}== {text}{_PLAIN}", flush=True)
-
-
-def show(text: str) -> None:
-    for line in text.rstrip().splitlines():
-        print(f"   {line}", flush=True)
-
-
-def within_a_second(what: str, check: Callable[[], object]) -> None:
-    """Wait for ``check`` and say how long it took; a noisy machine gets ten seconds before it is an error."""
-    start = time.monotonic()
-    eventually(lambda: bool(check()), what)
-    print(f"   {_BOLD}{what}: {time.monotonic() - start:.2f} s{_PLAIN}", flush=True)
-
-
-class Monitor:
-    """`osrctl monitor` in the background: its lines appear as they come, everything from the constructor's end on."""
-
-    def __init__(self, box: Sandbox) -> None:
-        argv = [sys.executable, "-u", "-m", "osrd.cli.main", "monitor"]
-        self._process = box.spawn(argv, stdout=subprocess.PIPE)
-        self.lines: list[str] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-        # Its match rule is in place when it tells of something; on a busy machine that takes longer than the edit.
-        eventually(lambda: box.osrctl("verify", check=False) and self.lines, "the monitor listens", 60)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            text = line.decode(errors="replace").rstrip()
-            self.lines.append(text)
-            print(f"   {_DIM}signal | {text}{_PLAIN}", flush=True)
-
-    def wait_for(self, word: str, what: str) -> None:
-        eventually(lambda: any(word in line for line in self.lines), f"a signal on the bus that says: {what}")
-        self.lines.clear()
-
-
-def play(box: Sandbox) -> None:
+def play(box: Sandbox) -> Monitor:
+    """The main job, to its end with three nodes."""
     say(f"A boot host in {box.directory}: its own files, its own message bus; nothing else here is touched")
     show(str(box.cluster_conf) + " is the wiki page's own example:")
     show(box.cluster_conf.read_text())
@@ -107,7 +64,7 @@ def play(box: Sandbox) -> None:
     show(box.osrctl("verify").stdout)
     show(box.osrctl("status").stdout)
     show("\n".join(sorted(str(Path(name)) for name in box.published())))
-    say("That was the main job. `make test` proves it; README.md says how to run it on a real host.")
+    return monitor
 
 
 def end(by: int, _frame: FrameType | None) -> None:
@@ -123,9 +80,11 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> int:
     for number in _ENDS:
         signal.signal(number, end)
-    with Sandbox() as box:
+    demo_cdsl.own_namespace()
+    with demo_cdsl.SharedHost() as box:
         try:
-            play(box)
+            demo_cdsl.play(box, play(box))
+            say("`make test` proves all this; README.md says how to run it on a real host.")
         except AssertionError as error:
             print(f"The demo failed: {error}", file=sys.stderr)
             if box.log.exists():

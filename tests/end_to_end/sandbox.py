@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tests.eventually import eventually
 
@@ -83,7 +83,7 @@ class Sandbox:
         self.osrd_conf.write_text(configuration.format(directory=self.directory))
         self.cluster_conf.write_bytes(SEED.read_bytes() if cluster_conf is None else cluster_conf)
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -102,7 +102,16 @@ class Sandbox:
                     process.wait()
             if process.stdout:
                 process.stdout.close()
+        for point in reversed(self.mounted):  # what osrd mounts in a shared root stays when it ends
+            subprocess.run(["umount", "--lazy", point], check=True)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def mounted(self) -> list[str]:
+        """Where something is mounted in the sandbox, in the order in which it was."""
+        with open("/proc/self/mountinfo", "rb") as table:
+            points = [os.fsdecode(line.split()[4]) for line in table]
+        return [point for point in points if point.startswith(f"{self.directory}/")]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -177,6 +186,7 @@ class Sandbox:
             capture_output=True,
             text=True,
             env=self.environment,
+            cwd=self.directory,
             timeout=60,
             check=False,
         )

@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT
+from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, ROOT, SHARED_ROOT
 from osrd.model.errors import FailedError
 from tests.scripted_bus import ScriptedBus, Sent, run
 from tests.unit.test_cli_commands import FINDING
 
 NODE1 = f"{ROOT}/nodes/1"
 JOB7 = f"{ROOT}/jobs/7"
+WEB = f"{ROOT}/roots/web"
 
 
 def told(*signals: Sent, found: list[Any] | None = None) -> list[str]:
@@ -69,6 +70,23 @@ def test_nodes_come_change_and_go() -> None:
         "node 1 (node1) added, quarantined",
         "node 1: no longer quarantined, boot state up, nics changed",
         "node 1 removed",
+    ]
+
+
+def test_shared_roots_come_change_and_go() -> None:
+    assert told(
+        Sent(ROOT, OBJECT_MANAGER, "InterfacesAdded", [WEB, {SHARED_ROOT: {"Name": "web"}}]),
+        changed(WEB, SHARED_ROOT, {"State": "ready", "NodeCount": 4, "CdslCount": 3, "Link": b"cdsl.local"}),
+        changed(WEB, SHARED_ROOT, {"LinkNode": "1", "LinkMounted": True, "FindingsTotal": 0}, ["Findings"]),
+        changed(WEB, SHARED_ROOT, {"LinkNode": "", "LinkMounted": False}),
+        changed(WEB, SHARED_ROOT, {}, ["Findings"]),
+        Sent(ROOT, OBJECT_MANAGER, "InterfacesRemoved", [WEB, [SHARED_ROOT]]),
+    ) == [
+        "root web added",
+        "root web: state ready, nodes: 4, CDSLs: 3",
+        "root web: the link is for node 1, mounted at the link, findings: 0",
+        "root web: the link is for nobody, not mounted at the link",
+        "root web removed",
     ]
 
 

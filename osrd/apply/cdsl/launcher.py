@@ -4,7 +4,7 @@
 Started by Confined with the number of the root's descriptor. Its own mount namespace has a tmpfs as "/" with
 read-only binds of the host's programs and, at ``/osrd-root``, a clone of the mount that holds the root: what is
 mounted below is not in it, and on new enough kernels no symlink in it is followed, whoever swaps one in. Without
-root's rights the same in a user namespace.
+the right to mount the same in a user namespace.
 
 It reads a job per line on stdin (JSON), starts it, and says on stdout when it began and how it ended. At the end of
 stdin it kills what still runs: copies never outlive the osrd that wanted them.
@@ -33,13 +33,7 @@ _LAST = 4096  # bytes of a job's messages that are kept
 def confine(root: int) -> None:
     """Leave everything but the programs and the root. Raises OSError."""
     os.fchdir(root)  # the one way to name the root in the new namespace: its mounts are copies
-    own = "" if os.geteuid() == 0 else f"{os.geteuid()} {os.geteuid()} 1"
-    group = f"{os.getegid()} {os.getegid()} 1"
-    syscalls.unshare(syscalls.CLONE_NEWNS | (syscalls.CLONE_NEWUSER if own else 0))
-    if own:
-        for name, text in (("setgroups", "deny"), ("uid_map", own), ("gid_map", group)):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+    _own_namespace()
     top = syscalls.new_mount("tmpfs", syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID, mode="0755")
     clone = syscalls.open_tree(syscalls.AT_FDCWD, ".")
     _restrict(clone)
@@ -69,6 +63,19 @@ def confine(root: int) -> None:
     os.chdir("/")
     os.close(top)
     os.close(root)
+
+
+def _own_namespace() -> None:
+    """Who may mount needs no user namespace, whatever his number; and would lose by one: of a root that something is
+    mounted in, a namespace with fewer rights cannot have the root alone."""
+    user, group = os.geteuid(), os.getegid()
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+    except PermissionError:
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUSER)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
 
 
 def _make_private() -> None:
