@@ -86,11 +86,11 @@ class Roots:
 
     @property
     def watched(self) -> Watched:
-        """The inventories of the roots that answer: others change them, too. Directory to names."""
+        """The inventories of the roots that answer: others change them, too, or make the first. Directory to names."""
         return {
             lane.order.path: frozenset((INVENTORY,))
             for lane in self._lanes.values()
-            if lane.view.state is RootState.READY
+            if lane.view.state in (RootState.READY, RootState.PLAIN)
         }
 
     def follow(self, orders: Mapping[str, Order]) -> None:

@@ -23,9 +23,9 @@ def test_changes_are_jobs_and_their_failures_the_command_s(host: RootHost) -> No
     shared = host.ask("cdsl", "share", root, "/var/lib", "--from", "2")
     assert (host.root / "cluster/shared/var/lib/rpm/Packages").read_bytes() == b"2's"
     assert len(shared["backups"]) == 1
-    eventually(lambda: host.mounted() == ["1"], "the tree of node 1 is mounted")
+    eventually(lambda: host.mounted_trees() == ["1"], "the tree of node 1 is mounted")
     host.ask("cdsl", "bind", root, "2")
-    assert host.mounted() == ["2"]
+    assert host.mounted_trees() == ["2"]
     (backup,) = host.ask("cdsl", "backups", "list", root)["backups"]
     assert host.ask("cdsl", "backups", "drop", root, backup, "--yes")["jobs"]
     assert host.ask("cdsl", "backups", "list", root)["backups"] == []
@@ -33,8 +33,9 @@ def test_changes_are_jobs_and_their_failures_the_command_s(host: RootHost) -> No
 
 def test_work_beside_the_daemon_is_noticed(host: RootHost) -> None:
     root = str(host.root)
-    host.ask("cdsl", "init", root)
-    eventually(lambda: host.shown("State") == "ready", "the daemon has looked at it")
+    eventually(lambda: host.shown("State") == "plain", "the daemon has looked at it")
+    assert host.ask("cdsl", "init", root, "--offline", "-c", str(host.cluster_conf))["jobs"] == []
+    eventually(lambda: host.shown("State") == "ready", "the daemon knows that it is one now")
     assert host.ask("cdsl", "make", root, "/var", "--offline", "-c", str(host.cluster_conf))["jobs"] == []
     eventually(lambda: host.shown("CdslCount") == "1", "the daemon knows it")
     assert host.ask("cdsl", "undo", root)["jobs"]

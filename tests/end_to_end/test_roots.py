@@ -73,7 +73,7 @@ class RootHost(Sandbox):
             [*self.wrapper, *argv], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL
         ).stdout
 
-    def mounted(self) -> list[str]:
+    def mounted_trees(self) -> list[str]:
         """The node trees that are mounted at the link."""
         point = str(self.root / "cluster/cdsl/local")
         lines = [line.split() for line in self.inside("cat", "/proc/self/mountinfo").splitlines()]
@@ -114,7 +114,7 @@ def ready(host: RootHost) -> RootHost:
     ):
         done = host.job(member, *arguments, "{}")
         assert done["State"] == "done", done
-    eventually(lambda: host.mounted() == ["1"], "the tree of node 1 is mounted")
+    eventually(lambda: host.mounted_trees() == ["1"], "the tree of node 1 is mounted")
     eventually(lambda: host.shown("CdslCount") == "3", "three CDSLs are shown")
     return host
 
@@ -189,20 +189,20 @@ def test_a_root_that_other_programs_made_is_only_read(ready: RootHost) -> None:
 def test_the_mount_is_kept(ready: RootHost) -> None:
     point = str(ready.root / "cluster/cdsl/local")
     ready.inside("umount", point)
-    eventually(lambda: ready.mounted() == ["1"], "it is mounted again")
+    eventually(lambda: ready.mounted_trees() == ["1"], "it is mounted again")
     assert ready.job("BindLink", "2", "{}")["State"] == "done"
-    assert ready.mounted() == ["2"]
+    assert ready.mounted_trees() == ["2"]
     ready.stop()
-    assert ready.mounted() == ["2"], "mounts survive a stop"
+    assert ready.mounted_trees() == ["2"], "mounts survive a stop"
     ready.start()
-    eventually(lambda: ready.mounted() == ["1"], "osrd.conf counts again")
+    eventually(lambda: ready.mounted_trees() == ["1"], "osrd.conf counts again")
     ready.configure("[root fc11]\n", "[root fc11]\nlink = none\n")
-    eventually(lambda: ready.mounted() == [], "none is wanted")
+    eventually(lambda: ready.mounted_trees() == [], "none is wanted")
     ready.configure("link = none\n", "link = node2\n")
-    eventually(lambda: ready.mounted() == ["2"], "the node that is named")
+    eventually(lambda: ready.mounted_trees() == ["2"], "the node that is named")
     section = "[root fc11]" + ready.osrd_conf.read_text().partition("[root fc11]")[2].partition("[dhcp]")[0]
     ready.configure(section, "")
-    eventually(lambda: ready.mounted() == [], "the root left the configuration")
+    eventually(lambda: ready.mounted_trees() == [], "the root left the configuration")
     with pytest.raises(AssertionError, match="no object"):
         ready.shown("State")
 
