@@ -106,7 +106,9 @@ def share(session: Session, where: Where, offline: bool, paths: Sequence[str], w
 @click.option("--from", "winner", metavar="NODE", shell_complete=complete_tree, help="NODE's content is everybody's.")
 @click.option("--recursive", is_flag=True, help="Also what is host-dependent or shared below PATH.")
 @click.option("--beside", is_flag=True, help="Put the other nodes' content beside PATH, as PATH.NODE.")
-@click.option("--discard", is_flag=True, help="Delete the content on all nodes; this cannot be taken back.")
+@click.option(
+    "--discard", is_flag=True, help="Delete the content on all nodes; until the next change undo brings it back."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(
     session: Session,

@@ -38,6 +38,7 @@ _STATUS: dict[type[errors.OsrdError], tuple[str, Exit]] = {
     errors.BusyError: ("Busy", Exit.BUSY),
     errors.UnsupportedError: ("Unsupported", Exit.UNSUPPORTED),
     errors.FailedError: ("Failed", Exit.FAILED),
+    errors.CancelledError: ("Cancelled", Exit.INTERRUPTED),
 }
 _CLASSES = {name: kind for kind, (name, _) in _STATUS.items()}
 

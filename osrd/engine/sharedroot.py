@@ -5,9 +5,10 @@ Synchronous. Reading takes no lock and writes nothing; every change is: lock, fi
 inventory, look, plan, run the transaction. Hosts that share the file system are serialised by the lock on it.
 """
 
+import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -17,7 +18,7 @@ from osrd.apply.cdsl.lock import locked
 from osrd.apply.cdsl.transaction import Transactions
 from osrd.engine.rootcare import Nodes, RootCare
 from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, WORK, Changed, Inventory, Layout, Members, Removal
-from osrd.model.errors import ConflictError, InvalidConfigError, NotFoundError
+from osrd.model.errors import ConflictError, InvalidConfigError, NotFoundError, OsrdError
 from osrd.model.finding import Finding
 from osrd.model.mount import Bound
 from osrd.model.transaction import Transaction
@@ -185,7 +186,8 @@ class SharedRoot:
         nodes = identities(inventory, self._members)
         now = self._at_link(inventory)
         mounts = tuple(str(mount) for mount in now.stack)
-        return check(inventory, nodes, self._look, self._inside.names, mounts, now.node)
+        found = check(inventory, nodes, self._look, self._inside.names, mounts, now.node)
+        return tuple(replace(finding, fix=self._addressed(finding.fix)) for finding in found)
 
     def repair(self) -> Changed:
         """Links, trees and copies that are missing, made again; what is in the place of a link is kept."""
@@ -290,7 +292,7 @@ class SharedRoot:
 
     def _change(self, plan: Plan, default: Inventory | None = None) -> Changed:
         """Lock, recover, plan and run. ``default`` is the inventory of a root that has none."""
-        with locked(self._inside, self._wait):
+        with self._addressing(), locked(self._inside, self._wait):
             recovered = self._transactions.recover()
             inventory = self._load() or default or self.inventory
             transaction = plan(inventory)
@@ -313,6 +315,19 @@ class SharedRoot:
 
     def _nodes_look_when(self, inventory: Inventory) -> tuple[Sequence[str], Look, str]:
         return identities(inventory, self._members), self._look, self._when()
+
+    @contextmanager
+    def _addressing(self) -> Iterator[None]:
+        """The way out that an error tells is a command that can be typed as it is."""
+        try:
+            yield
+        except OsrdError as error:
+            error.fix = self._addressed(error.fix)
+            raise
+
+    def _addressed(self, fix: str) -> str:
+        """The planners know no names of this host: their commands say ROOT."""
+        return fix.replace(" ROOT", f" {shlex.quote(self.path)}")
 
     def _load(self) -> Inventory | None:
         """The inventory, in the place of its generation; None when there is none. That of the first two lies in a
