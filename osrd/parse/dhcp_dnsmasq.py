@@ -4,9 +4,9 @@
 import re
 from ipaddress import IPv4Address, IPv4Network
 
+from osrd.model.alike import common_head, common_tail
 from osrd.model.finding import Finding
 from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, cut_short, unexpected
-from osrd.parse.texts import common_head, common_tail
 
 # Spelled out, and addresses only by their characters (judge looks at them): half the time for 10,000 lines.
 _MAC = ":".join(["[0-9a-f][0-9a-f]"] * 6)

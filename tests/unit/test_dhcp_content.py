@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from osrd.model.finding import Finding
 from osrd.parse import dhcp_dnsmasq, dhcp_isc, dhcp_kea
 from osrd.parse.dhcp_content import Judge, judge
-from osrd.parse.texts import common_head, common_tail
+from osrd.model.alike import common_head, common_tail
 
 Row = tuple[str, str, str, str]  # hardware address, address, name, owner
 Write = Callable[[list[Row], int], tuple[Finding, ...]]
