@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from osrd.apply.dhcp_check import CHECKERS, check_candidates, telling
+from osrd.apply.dhcp_check import CHECKERS, CandidateChecker, telling
 from osrd.apply.kea_socket import KeaRefusedError, kea_command
 from osrd.apply.process import Process, read_pid
 from osrd.apply.runner import Runner
@@ -55,12 +55,13 @@ class DhcpServer:
         self._config = config_place(settings)
         self._runner = runner
         self._units = units
+        self._checker = CandidateChecker(settings, runner)
         #: a unit that went down when we restarted it; putting the last good files back must bring it up again
         self._down = ""
 
     def check(self, candidates: Mapping[str, str]) -> tuple[Finding, ...]:
         """See Server.check."""
-        return check_candidates(self._settings, self._runner, candidates)
+        return self._checker.check(candidates)
 
     def reload(self, changed: frozenset[str]) -> Reloaded:
         """See Server.reload."""

@@ -10,7 +10,7 @@ from osrd.apply.runner import NOT_FOUND, Completed, Runner
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.settings import DhcpBackend, Settings
 from osrd.parse import dhcp_dnsmasq, dhcp_isc, dhcp_kea
-from osrd.parse.dhcp_content import Hosts, Networks, judge
+from osrd.parse.dhcp_content import Hosts, Judge, Networks
 from osrd.plan.dhcp import config_place, hosts_place
 
 _DENIED = re.compile(r"Permission denied|Unable to open file", re.IGNORECASE)
@@ -39,45 +39,56 @@ CHECKERS = {
 }
 
 
-def check_candidates(settings: Settings, runner: Runner, candidates: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Everything wrong with ``candidates`` (final path to file with the new content). The checker only runs on what
-    osrd itself found nothing wrong with: its complaint would say the same in other words."""
-    config, hosts = config_place(settings), hosts_place(settings)
-    texts: dict[str, str] = {}
-    for path in (config, hosts):
-        if path not in candidates:
-            continue
-        try:
-            with open(candidates[path], encoding="utf-8") as file:
-                texts[path] = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            return (_unreadable(path, error),)
-    findings = _own(settings, config, hosts, texts)
-    if findings or config not in texts or not settings.dhcp.check:
-        return findings
-    return _native(settings, runner, config, candidates[config])
+class CandidateChecker:
+    """Checks candidates, each time for the same settings, and keeps what spares the next time work."""
 
+    def __init__(self, settings: Settings, runner: Runner) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._config = config_place(settings)
+        self._hosts = hosts_place(settings)
+        self._reader = dhcp_dnsmasq.HostsReader()
+        self._judge = Judge()
 
-def _own(settings: Settings, config: str, hosts: str, texts: Mapping[str, str]) -> tuple[Finding, ...]:
-    if settings.dhcp.backend is DhcpBackend.DNSMASQ:
-        return _own_dnsmasq(config, hosts, texts)
-    if config not in texts:
-        return ()
-    read: Callable[[str, str], tuple[Hosts, Networks]]
-    read = dhcp_isc.read if settings.dhcp.backend is DhcpBackend.ISC else dhcp_kea.read
-    found, networks = read(texts[config], config)
-    return judge(found, networks, config)
+    def check(self, candidates: Mapping[str, str]) -> tuple[Finding, ...]:
+        """Everything wrong with ``candidates`` (final path to file with the new content). The server's checker only
+        runs on what osrd itself found nothing wrong with: its complaint would say the same in other words."""
+        config = self._config
+        texts: dict[str, str] = {}
+        for path in (config, self._hosts):
+            if path not in candidates:
+                continue
+            try:
+                with open(candidates[path], encoding="utf-8") as file:
+                    texts[path] = file.read()
+            except (OSError, UnicodeDecodeError) as error:
+                return (_unreadable(path, error),)
+        findings = self._own(texts)
+        if findings or config not in texts or not self._settings.dhcp.check:
+            return findings
+        return _native(self._settings, self._runner, config, candidates[config])
 
+    def _own(self, texts: Mapping[str, str]) -> tuple[Finding, ...]:
+        config = self._config
+        if self._settings.dhcp.backend is DhcpBackend.DNSMASQ:
+            return self._own_dnsmasq(texts)
+        if config not in texts:
+            return ()
+        read: Callable[[str, str], tuple[Hosts, Networks]]
+        read = dhcp_isc.read if self._settings.dhcp.backend is DhcpBackend.ISC else dhcp_kea.read
+        found, networks = read(texts[config], config)
+        return self._judge.judge(found, networks, config)
 
-def _own_dnsmasq(config: str, hosts: str, texts: Mapping[str, str]) -> tuple[Finding, ...]:
-    networks: Networks | None = None
-    if config in texts:
-        networks = dhcp_dnsmasq.read_config(texts[config], config)
-    elif hosts in texts:
-        networks = _published_networks(config)
-    if hosts in texts:
-        return judge(dhcp_dnsmasq.read_hosts(texts[hosts], hosts), networks, hosts)
-    return networks.findings if networks else ()
+    def _own_dnsmasq(self, texts: Mapping[str, str]) -> tuple[Finding, ...]:
+        config, hosts = self._config, self._hosts
+        networks: Networks | None = None
+        if config in texts:
+            networks = dhcp_dnsmasq.read_config(texts[config], config)
+        elif hosts in texts:
+            networks = _published_networks(config)
+        if hosts in texts:
+            return self._judge.judge(self._reader.read(texts[hosts], hosts), networks, hosts)
+        return networks.findings if networks else ()
 
 
 def _published_networks(config: str) -> Networks | None:

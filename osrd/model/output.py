@@ -140,6 +140,7 @@ class Desired:
     frozen_kinds: frozenset[Kind] = frozenset()
     frozen_nodes: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    changed: tuple[Mapping[str, Output], frozenset[str]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

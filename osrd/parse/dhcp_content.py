@@ -7,6 +7,7 @@ address twice. Any of them takes a file cut short at a line end. So every candid
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
@@ -102,27 +103,51 @@ def unexpected(file: str, line: int, text: str) -> Finding:
     )
 
 
+class Judge:
+    """Judges one candidate after another. Addresses that were in order in the last good one are still, as long as the
+    networks are the same; whether anything is reserved twice is looked at in all rows each time."""
+
+    def __init__(self) -> None:
+        self._networks: Networks | None = None
+        self._in_order: frozenset[str] = frozenset()
+
+    def judge(self, hosts: Hosts, networks: Networks | None, file: str) -> tuple[Finding, ...]:
+        """Everything wrong with ``hosts``, read from ``file``. Without ``networks`` nobody knows where addresses
+        belong, and they are only compared with each other."""
+        findings = [*hosts.findings, *_miscounted(hosts, file), *_repeated(hosts, file)]
+        if networks is not None:
+            findings += networks.findings
+        known = self._in_order if networks == self._networks else frozenset()
+        used = frozenset(hosts.addresses)
+        misplaced = _misplaced(hosts, used - known, networks, file)
+        if not misplaced:
+            self._networks, self._in_order = networks, used
+        return (*findings, *misplaced)
+
+
 def judge(hosts: Hosts, networks: Networks | None, file: str) -> tuple[Finding, ...]:
-    """Everything wrong with ``hosts``, read from ``file``. Without ``networks`` nobody knows where addresses
-    belong, and they are only compared with each other."""
-    findings = [*hosts.findings]
+    """The same for one candidate by itself."""
+    return Judge().judge(hosts, networks, file)
+
+
+def _miscounted(hosts: Hosts, file: str) -> list[Finding]:
     if hosts.claimed is None:
-        findings.append(_unclaimed(file))
-    elif hosts.claimed != len(hosts.macs):
-        findings.append(_wrong_count(hosts, file))
+        return [_unclaimed(file)]
+    return [] if hosts.claimed == len(hosts.macs) else [_wrong_count(hosts, file)]
+
+
+def _repeated(hosts: Hosts, file: str) -> list[Finding]:
     rows = range(len(hosts.macs))
     macs: Sequence[str] = hosts.macs
     mac_rows: Sequence[int] = rows
     if max(map(len, macs), default=0) > len("00:00:00:00:00:00"):
         split = [(mac, row) for row, joined in enumerate(macs) for mac in joined.split(",")]
         macs, mac_rows = [mac for mac, _ in split], [row for _, row in split]
-    findings += _twice(hosts, macs, mac_rows, "mac", file)
-    findings += _twice(hosts, hosts.addresses, rows, "ip", file)
-    findings += _twice(hosts, hosts.names, rows, "name", file)
-    if networks is not None:
-        findings += networks.findings
-    findings += _misplaced(hosts, networks, file)
-    return tuple(findings)
+    return [
+        *_twice(hosts, macs, mac_rows, "mac", file),
+        *_twice(hosts, hosts.addresses, rows, "ip", file),
+        *_twice(hosts, hosts.names, rows, "name", file),
+    ]
 
 
 def _wrong_count(hosts: Hosts, file: str) -> Finding:
@@ -176,16 +201,17 @@ def _where(hosts: Hosts, row: int, file: str) -> Place:
     return Place(file, hosts.lines[row] if hosts.lines else 0)
 
 
-def _misplaced(hosts: Hosts, networks: Networks | None, file: str) -> list[Finding]:
-    """Addresses that are none, in no subnet, or inside a pool. Whole /24s are judged at once: a cluster has few."""
-    split = [address.rpartition(".") for address in hosts.addresses]
+def _misplaced(hosts: Hosts, addresses: AbstractSet[str], networks: Networks | None, file: str) -> list[Finding]:
+    """Those of ``addresses`` that are none, in no subnet, or inside a pool. Whole /24s are judged at once: a cluster
+    has few."""
+    split = [address.rpartition(".") for address in addresses]
     if all(_served(block, networks) for block in {block for block, _, _ in split}) and _OCTETS.issuperset(
         {octet for _, _, octet in split}
     ):
         return []
     findings = []
     for row, text in enumerate(hosts.addresses):
-        if text and (problem := _problem(text, networks)):
+        if text and text in addresses and (problem := _problem(text, networks)):
             findings.append(_bad_address(hosts, row, file, *problem))
     return findings
 

@@ -2,9 +2,9 @@
 """Reading back the two files that osrd writes for dnsmasq(8): exactly that subset, and nothing else."""
 
 import re
-from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
+from osrd.model.alike import common_head, common_tail
 from osrd.model.finding import Finding
 from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_rows, cut_short, unexpected
 
@@ -12,6 +12,10 @@ from osrd.parse.dhcp_content import Hosts, Networks, Range, bad_mac, claimed_row
 _MAC = ":".join(["[0-9a-f][0-9a-f]"] * 6)
 _HOST = re.compile(rf"^({_MAC}(?:,{_MAC})*)(?:,([0-9.]{{7,15}}))?(?:,([a-z0-9_.-]+))?$", re.MULTILINE)
 _COMMENTS = re.compile(r"(?:#.*\n)*")
+
+#: hardware addresses, addresses, names
+Columns = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_NO_ROWS: Columns = ((), (), ())
 
 _STRING = r'"(?:[^"\\]|\\["\\])*"'
 _TAG = r"osr-[a-z0-9_.-]+"
@@ -33,19 +37,64 @@ _STATEMENT = re.compile(
 )
 
 
+class HostsReader:
+    """Reads one hosts file after another. Of each only what is between the lines that it has in common with the last
+    one, at its top and at its end, is parsed: after an edit among 10,000 nodes a line or two."""
+
+    def __init__(self) -> None:
+        self._body = ""
+        self._columns = _NO_ROWS
+
+    def read(self, text: str, file: str) -> Hosts:
+        """The hosts file ``file``: comments at its top, then one row per line."""
+        lowered = text.lower()
+        comments = _COMMENTS.match(lowered)
+        body = lowered[comments.end() :] if comments else lowered
+        above = lowered.count("\n") - body.count("\n")
+        columns = self._read_rows(body) if lowered.endswith("\n") else None
+        if columns is None:
+            return _read_odd(lowered, file)
+        self._body, self._columns = body, columns
+        lines = range(above + 1, above + 1 + len(columns[0]))
+        return Hosts(*columns, (), lines, claimed_rows(lowered))
+
+    def _read_rows(self, body: str) -> Columns | None:
+        """The rows of ``body``, None when there is anything else in it."""
+        known = self._body
+        start = body.rfind("\n", 0, common_head(known, body)) + 1
+        rest = body[start:]
+        tail = common_tail(known[start:], rest)
+        # What is common at the end begins with the end of a line that is not.
+        end = rest.index("\n", len(rest) - tail) + 1 if tail else len(rest)
+        middle = rest[:end]
+        found = _HOST.findall(middle)
+        if len(found) != middle.count("\n"):
+            return None
+        first = known.count("\n", 0, start)
+        last = known.count("\n") - rest.count("\n", end)
+        macs, addresses, names = self._columns
+        new_macs, new_addresses, new_names = zip(*found, strict=True) if found else _NO_ROWS
+        return (
+            macs[:first] + new_macs + macs[last:],
+            addresses[:first] + new_addresses + addresses[last:],
+            names[:first] + new_names + names[last:],
+        )
+
+
 def read_hosts(text: str, file: str) -> Hosts:
-    """The hosts file ``file``: comments at its top, then one row per line."""
-    lowered = text.lower()
-    found = _HOST.findall(lowered)
-    comments = _COMMENTS.match(lowered)
-    above = comments[0].count("\n") if comments else 0
-    lines: Sequence[int] = range(above + 1, above + 1 + len(found))
+    """The hosts file ``file``, by itself."""
+    return HostsReader().read(text, file)
+
+
+def _read_odd(lowered: str, file: str) -> Hosts:
+    """The same line by line, for a file in which something is wrong or where it should not be."""
+    numbered = list(enumerate(lowered.split("\n"), 1))
+    found = [(number, match.groups("")) for number, line in numbered if (match := _HOST.fullmatch(line))]
     findings = cut_short(lowered, file)
-    if findings or above + len(found) != lowered.count("\n"):
-        numbered = list(enumerate(lowered.split("\n"), 1))
-        lines = [number for number, line in numbered if _HOST.fullmatch(line)]
-        findings += [_odd(file, number, line) for number, line in numbered if line and not _known(line)]
-    macs, addresses, names = zip(*found, strict=True) if found else ((), (), ())
+    findings += [_odd(file, number, line) for number, line in numbered if line and not _known(line)]
+    rows = [row for _, row in found]
+    lines = [number for number, _ in found]
+    macs, addresses, names = zip(*rows, strict=True) if rows else ((), (), ())
     return Hosts(macs, addresses, names, (), lines, claimed_rows(lowered), tuple(findings))
 
 

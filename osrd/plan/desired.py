@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that should be published, from the inputs alone (DESIGN 3, desire).
 
-What a node adds is kept between calls under the node's own text, so that of 10,000 nodes only the edited one is
-rendered again. Contents are handed out once, with the call that rendered them, and not kept.
+What a node adds is kept between calls (``nodemenus``), so that of 10,000 nodes only the edited one is rendered again.
+Contents are handed out once, with the call that rendered them, and not kept.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from osrd.model.cluster import Cluster, Node
-from osrd.model.errors import InvalidConfigError
 from osrd.model.finding import Finding, Place
 from osrd.model.netboot import HostFacts, StoredPair
 from osrd.model.output import Content, Desired, Kind, Output
 from osrd.model.settings import Settings
 from osrd.plan.aggregates import Aggregates, Aggregator
-from osrd.plan.hosts import Addresses, addresses
 from osrd.plan.loaders import plan_loaders
-from osrd.plan.menus import MENU_KINDS, MenuMaker, Surroundings, refused, without
-from osrd.plan.offers import Offer, Offers
+from osrd.plan.menus import MENU_KINDS, MenuMaker
+from osrd.plan.nodemenus import Made, NodeMenus
+from osrd.plan.offers import Offers
 from osrd.plan.templating import TemplateFailedError, Templates, unknown_overrides
 
 
@@ -33,46 +33,15 @@ class Inputs:
     facts: HostFacts
 
 
-#: What identifies a node's value: its text, or the value itself when it was made without one.
-_Key = bytes | Node
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What one node adds. ``around`` (compared by identity) is what its menus were made with, None for no menus."""
-
-    around: Surroundings | None
-    outputs: tuple[Output, ...]
-    addresses: Addresses
-    refusal: Finding | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    """A template of ``kind`` failed for this node in these surroundings; as long as both stay it will again."""
-
-    key: _Key
-    around: Surroundings
-    finding: Finding
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """The last call: what it was asked, and everything that answers content_of()."""
 
     inputs: Inputs
-    keys: list[_Key]
     desired: Desired
-    made: "_Made"
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What a pass over the nodes found: for each node its entry and its offer."""
-
-    offers: Offers
-    entries: list[_Entry]
-    offered: list[Offer]
+    made: Made
+    #: the paths of the outputs that are no node's
+    shared: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -94,38 +63,40 @@ class Desirer:
     """Computes the desired state again and again. Not thread safe."""
 
     def __init__(self) -> None:
-        self._maker = MenuMaker(Templates({}))
         self._sources: Mapping[str, object] = {}
-        self._entries: dict[_Key, _Entry] = {}
-        self._known: dict[Surroundings, Surroundings] = {}
-        self._broken: dict[Kind, _Broken] = {}
+        self._menus = NodeMenus(MenuMaker(Templates({})))
         self._aggregator = Aggregator()
         self._last: _Run | None = None
 
     def desire(self, inputs: Inputs) -> Desired:
         """All outputs for ``inputs``; contents of those that were rendered just now."""
-        keys: list[_Key] = [node.source or node for node in inputs.nodes]
-        if self._last is not None and _same(self._last, inputs, keys):
-            files = {recipe: made for recipe, made in self._last.desired.contents.items() if _is_light(made)}
-            return replace(self._last.desired, contents=files)
+        last = self._last
+        same_ground = last is not None and _same_ground(last.inputs, inputs)
+        if last is not None and same_ground and _same_nodes(last.inputs, inputs):
+            return replace(last.desired, changed=(last.desired.outputs, frozenset()))
         self._use_templates(inputs.facts)
         collected = _Collected()
         collected.findings += unknown_overrides(inputs.facts.templates)
         kinds = self._shared_menus(inputs, collected)
-        offers = Offers(inputs.settings, inputs.cluster, inputs.facts, self._maker.templates.digest, kinds)
-        made = self._node_menus(inputs, keys, offers, collected)
-        self._collect_nodes(inputs, made.entries, collected)
-        self._collect_files(inputs, offers, collected)
+        offers = Offers(inputs.settings, inputs.cluster, inputs.facts, self._menus.maker.templates.digest, kinds)
+        before = last.made if last else None
+        made = self._menus.make(inputs.nodes, offers, collected.contents, last=before, same_ground=same_ground)
+        self._give_up(collected)
+        self._collect_odd(inputs, made, collected)
+        self._collect_files(inputs, made.offers, collected)
         self._collect_aggregates(self._aggregate(inputs, made), collected)
+        shared = frozenset(collected.outputs)
         desired = Desired(
-            collected.outputs,
+            made.outputs | collected.outputs,
             collected.contents,
             frozenset(collected.frozen_kinds),
             frozenset(collected.frozen_nodes),
             tuple(dict.fromkeys(collected.findings)),
         )
-        light = {recipe: made for recipe, made in collected.contents.items() if _is_light(made)}
-        self._last = _Run(inputs, keys, replace(desired, contents=light), made)
+        light = {recipe: content for recipe, content in collected.contents.items() if _is_light(content)}
+        self._last = _Run(inputs, replace(desired, contents=light), made, shared)
+        if last is not None and made.changed is not None:
+            return replace(desired, changed=(last.desired.outputs, made.changed | shared | last.shared))
         return desired
 
     def current_pairs(self) -> Mapping[str, StoredPair]:
@@ -143,9 +114,9 @@ class Desirer:
             nodes = ((node, entry) for node, entry in zip(run.inputs.nodes, run.made.entries, strict=True))
             for node, entry in nodes:
                 if node.name == output.node and entry.around is not None:
-                    self._maker.node(node, entry.around, found.emit)
+                    self._menus.maker.node(node, entry.around, found.emit)
         elif output.kind in MENU_KINDS:
-            self._maker.shared(run.inputs.cluster, run.inputs.settings, output.kind, found.emit)
+            self._menus.maker.shared(run.inputs.cluster, run.inputs.settings, output.kind, found.emit)
         elif output.kind in (Kind.EXPORTS, Kind.HOSTS, Kind.DHCP):
             self._collect_aggregates(self._aggregate(run.inputs, run.made), found)
         content = found.contents.get(output.recipe)
@@ -154,17 +125,16 @@ class Desirer:
     def _use_templates(self, facts: HostFacts) -> None:
         if facts.templates != self._sources:
             self._sources = facts.templates
-            self._maker = MenuMaker(Templates(facts.templates))
-            self._broken.clear()
+            self._menus = NodeMenus(MenuMaker(Templates(facts.templates)))
 
     def _shared_menus(self, inputs: Inputs, collected: _Collected) -> frozenset[Kind]:
         """The files for unknown machines; the kinds of menus whose templates work as far as that shows."""
         good = set()
         for kind in sorted(MENU_KINDS):
-            finding = self._maker.broken(kind)
+            finding = self._menus.maker.broken(kind)
             if finding is None:
                 try:
-                    self._maker.shared(inputs.cluster, inputs.settings, kind, collected.emit)
+                    self._menus.maker.shared(inputs.cluster, inputs.settings, kind, collected.emit)
                     good.add(kind)
                     continue
                 except TemplateFailedError as error:
@@ -173,87 +143,20 @@ class Desirer:
             collected.frozen_kinds.add(kind)
         return frozenset(good)
 
-    def _node_menus(self, inputs: Inputs, keys: list[_Key], offers: Offers, collected: _Collected) -> _Made:
-        """An entry per node. When a template fails on a node, its kind is given up and all is done without it: half a
-        cluster with the new menu and half with the old one would be worse than the old one for all."""
-        self._forget_mended(inputs.nodes, keys, offers)
-        while True:
-            contents: dict[str, Content] = {}
-            try:
-                made = self._one_pass(inputs.nodes, keys, offers, contents)
-            except _TemplateBrokeError as stop:
-                self._broken[stop.kind] = stop.broken
-                continue
-            break
-        collected.contents.update(contents)
-        for kind, broken in self._broken.items():
+    def _give_up(self, collected: _Collected) -> None:
+        """Kinds of menus whose template failed on a node stay as published."""
+        for kind, broken in self._menus.broken.items():
             collected.findings.append(broken.finding)
             collected.frozen_kinds.add(kind)
-        for path in [path for path, output in collected.outputs.items() if output.kind in self._broken]:
+        for path in [path for path, output in collected.outputs.items() if output.kind in self._menus.broken]:
             del collected.outputs[path]
-        return made
 
-    def _forget_mended(self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers) -> None:
-        """Give a kind another chance when the node it failed on is gone or is made differently now."""
-        if not self._broken:
-            return
-        failed = {broken.key for broken in self._broken.values()}
-        now = {key: offers.of(node.root).around for node, key in zip(nodes, keys, strict=True) if key in failed}
-        self._broken = {kind: broken for kind, broken in self._broken.items() if now.get(broken.key) == broken.around}
-
-    def _one_pass(
-        self, nodes: tuple[Node, ...], keys: list[_Key], offers: Offers, contents: dict[str, Content]
-    ) -> _Made:
-        """Entries of all nodes, rendering those that are not known yet. Raises _TemplateBrokeError."""
-        known: dict[Surroundings, Surroundings] = {}
-        offered = offers.of_all(nodes)
-        arounds = {offer: self._interned(offer.around, known) for offer in dict.fromkeys(offered)}
-        entries = []
-        for node, key, offer, entry in zip(nodes, keys, offered, map(self._entries.get, keys), strict=True):
-            around = arounds[offer]
-            if entry is None or entry.around is not around:
-                entry = self._entry(node, key, offer, around, contents)  # noqa: PLW2901
-            entries.append(entry)
-        self._entries, self._known = dict(zip(keys, entries, strict=True)), known
-        return _Made(offers, entries, offered)
-
-    def _interned(self, around: Surroundings | None, known: dict[Surroundings, Surroundings]) -> Surroundings | None:
-        """The same object for equal surroundings, call after call, less the kinds that are broken."""
-        if around is None:
-            return None
-        around = without(around, frozenset(self._broken))
-        return known.setdefault(around, self._known.get(around, around))
-
-    def _entry(
-        self, node: Node, key: _Key, offer: Offer, around: Surroundings | None, contents: dict[str, Content]
-    ) -> _Entry:
-        outputs: list[Output] = []
-
-        def emit(output: Output, content: Content) -> None:
-            outputs.append(output)
-            contents[output.recipe] = content
-
-        refusal = None
-        if around is not None and node.com_info:
-            try:
-                self._maker.node(node, around, emit)
-            except TemplateFailedError as error:
-                full = offer.around or around
-                raise _TemplateBrokeError(error.kind, _Broken(key, full, error.finding)) from None
-            except InvalidConfigError as error:
-                refusal, outputs = refused(node, error), []
-        return _Entry(around, tuple(outputs), addresses(node), refusal)
-
-    def _collect_nodes(self, inputs: Inputs, entries: list[_Entry], collected: _Collected) -> None:
-        outputs = collected.outputs
-        for node, entry in zip(inputs.nodes, entries, strict=True):
-            for output in entry.outputs:
-                outputs[output.path] = output
-            if entry.around is None:
-                if node.com_info:
-                    collected.frozen_nodes.add(node.name)
-            elif entry.refusal is not None:
-                collected.frozen_nodes.add(node.name)
+    @staticmethod
+    def _collect_odd(inputs: Inputs, made: Made, collected: _Collected) -> None:
+        """Nodes without the menus that they should have keep those that were published."""
+        for node, entry in made.odd:
+            collected.frozen_nodes.add(node.name)
+            if entry.refusal is not None:
                 collected.findings.append(_placed(entry.refusal, node, inputs.cluster))
 
     def _collect_files(self, inputs: Inputs, offers: Offers, collected: _Collected) -> None:
@@ -271,8 +174,8 @@ class Desirer:
         if loaders.keep:
             collected.frozen_kinds.add(Kind.LOADER)
 
-    def _aggregate(self, inputs: Inputs, made: _Made) -> Aggregates:
-        known = [entry.addresses for entry in made.entries]
+    def _aggregate(self, inputs: Inputs, made: Made) -> Aggregates:
+        known = list(map(attrgetter("addresses"), made.entries))
         return self._aggregator.make(
             inputs.settings, inputs.cluster, inputs.facts, inputs.nodes, known=known, offered=made.offered
         )
@@ -285,25 +188,19 @@ class Desirer:
         collected.frozen_kinds |= made.frozen
 
 
-class _TemplateBrokeError(Exception):
-    """Leaves a pass over the nodes."""
-
-    def __init__(self, kind: Kind, broken: _Broken) -> None:
-        super().__init__(kind)
-        self.kind = kind
-        self.broken = broken
-
-
-def _same(last: _Run, inputs: Inputs, keys: list[_Key]) -> bool:
-    """Whether nothing that decides the outputs (or the places in findings) changed. The config_version decides
-    nothing."""
-    then, now = last.inputs.cluster, inputs.cluster
+def _same_ground(then: Inputs, now: Inputs) -> bool:
+    """Whether nothing but nodes changed that decides the outputs. The config_version decides nothing."""
     return (
-        last.keys == keys
-        and last.inputs.settings == inputs.settings
-        and last.inputs.facts == inputs.facts
-        and (then.file, then.name, then.type, then.lines) == (now.file, now.name, now.type, now.lines)
+        then.settings == now.settings
+        and then.facts == now.facts
+        and (then.cluster.file, then.cluster.name, then.cluster.type)
+        == (now.cluster.file, now.cluster.name, now.cluster.type)
     )
+
+
+def _same_nodes(then: Inputs, now: Inputs) -> bool:
+    """Whether the nodes are the same, at the same places (in findings) of the file."""
+    return then.nodes == now.nodes and then.cluster.lines == now.cluster.lines
 
 
 def _is_light(content: Content) -> bool:

@@ -7,6 +7,7 @@ not, whatever its name. A file that osrd wrote and somebody edited is repaired w
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import compress, filterfalse
 from operator import is_not
@@ -49,14 +50,17 @@ def questionable(
 
     After an edit nothing else can need an action, except for drift, which the full pass looks for. ``agreed`` are
     outputs that the manifest is known to agree with: an output that is the very same object there is not looked at,
-    which after an edit spares 30,000 comparisons.
+    which after an edit spares 30,000 comparisons. Where ``desired`` says what changed since then, that is believed.
     """
     outputs = desired.outputs
+    candidates: AbstractSet[str]
     if agreed is None:
         candidates = outputs.keys() | manifest.keys()
+    elif desired.changed is not None and desired.changed[0] is agreed:
+        candidates = desired.changed[1]
     else:
         candidates = set(compress(outputs, map(is_not, outputs.values(), map(agreed.get, outputs))))
-        candidates.update(filterfalse(outputs.__contains__, agreed))
+        candidates |= set(filterfalse(outputs.__contains__, agreed))
     return {path for path in candidates if _disagree(outputs.get(path), manifest.get(path))}
 
 

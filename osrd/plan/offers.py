@@ -46,8 +46,12 @@ class Offers:
         offers = {number: self.of(volume) for number, volume in distinct.items()}
         return [offers[id(volume)] for volume in volumes]
 
+    def known(self, volume: RootVolume | None) -> Offer | None:
+        """The offer that a node asked for before, None when none did."""
+        return self._by_volume.get(_key(volume))
+
     def of(self, volume: RootVolume | None) -> Offer:
-        key = None if volume is None else (volume.name, volume.fstype)
+        key = _key(volume)
         offer = self._by_volume.get(key)
         if offer is None:
             root = root_of_volume(self._settings, volume)
@@ -91,6 +95,10 @@ class Offers:
                 self.findings.append(unusable(root, error))
         self._by_root[root.name] = choice, around
         return around
+
+
+def _key(volume: RootVolume | None) -> tuple[str, str] | None:
+    return None if volume is None else (volume.name, volume.fstype)
 
 
 def _no_section(volume: RootVolume) -> Finding:

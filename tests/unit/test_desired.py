@@ -273,3 +273,40 @@ def test_menus_stay_inside_the_owned_directory(numbers: list[int]) -> None:
     desired = Desirer().desire(inputs(*(node(number) for number in numbers)))
     outside = {path for path in desired.outputs if not path.startswith(f"{DIRECTORY}/")}
     assert {desired.outputs[path].kind for path in outside} == {Kind.HOSTS, Kind.EXPORTS, Kind.DHCP}
+
+
+_ELSEWHERE = RootVolume("10.9.9.9:/other", "nfs", "10.9.9.9", "/other")
+_POOL = (
+    *(node(number) for number in range(1, 5)),
+    node(2, nics=(eth(20),)),  # another MAC and another address for node2
+    node(2, nics=(eth(2, mac=eth(21).mac),)),  # another MAC only
+    node(3, nics=(eth(1, ip="10.0.0.3"),)),  # the MAC of node1
+    node(5, root=_ELSEWHERE),  # nothing speaks about its root
+    node(6, com_info=False, root=None),
+    node(7, nics=(eth(7, ip="dhcp"),)),  # with no subnet to get an address from
+    node(8, name="no word"),
+    node(9, name="a\nb"),
+)
+_CLUSTERS = st.lists(st.sampled_from(_POOL), unique_by=lambda each: each.name, max_size=8)
+
+
+@given(st.lists(_CLUSTERS, min_size=2, max_size=6), st.sampled_from((None, "{{ 1 // (nodeid - 2) }}")))
+@hypothesis_settings(max_examples=100, deadline=None)
+def test_what_was_desired_before_makes_no_difference(clusters: list[list[Node]], template: str | None) -> None:
+    """One and the same Desirer, edit after edit, says what a new one says; and of what changed it says enough."""
+    desirer = Desirer()
+    on_host = override("grub.j2", template) if template else facts()
+    before = Desired({})
+    for nodes in clusters:
+        made = inputs(*nodes, facts=on_host)
+        desired, fresh = desirer.desire(made), Desirer().desire(made)
+        assert replace(desired, contents={}) == replace(fresh, contents={})
+        for path in desired.outputs:
+            content = fresh.contents[fresh.outputs[path].recipe]
+            assert desirer.content_of(path) == (content if isinstance(content, bytes) else None)
+        if desired.changed is not None:
+            assert desired.changed[0] is before.outputs
+            paths = desired.outputs.keys() | before.outputs.keys()
+            differing = {path for path in paths if desired.outputs.get(path) != before.outputs.get(path)}
+            assert differing <= desired.changed[1]
+        before = desired

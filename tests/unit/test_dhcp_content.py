@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from osrd.model.finding import Finding
 from osrd.parse import dhcp_dnsmasq, dhcp_isc, dhcp_kea
-from osrd.parse.dhcp_content import judge
+from osrd.parse.dhcp_content import Judge, judge
+from osrd.model.alike import common_head, common_tail
 
 Row = tuple[str, str, str, str]  # hardware address, address, name, owner
 Write = Callable[[list[Row], int], tuple[Finding, ...]]
@@ -133,3 +134,36 @@ def test_no_text_makes_a_reader_raise(text: str) -> None:
     judge(dhcp_dnsmasq.read_hosts(text, "h"), dhcp_dnsmasq.read_config(text, "c"), "h")
     judge(*dhcp_isc.read(text, "c"), "c")
     judge(*dhcp_kea.read(text, "c"), "c")
+
+
+_LINES = (
+    *("# Made by osrd", "# 1 reservations", "# 2 reservations", "# 3 reservations", "", "x"),
+    *(",".join(row[:3]) for row in (A, B, (B[0], *A[1:]), (A[0], *B[1:]), (A[0], "192.168.122.105", "node3"))),
+    *(f"{A[0]},{B[0]},{A[1]}", A[0], B[0].upper(), f"{A[0]},{A[1]}"),
+)
+_TEXTS = st.lists(st.sampled_from(_LINES)).flatmap(
+    lambda lines: st.sampled_from(("", "\n")).map("\n".join(lines).__add__)
+)
+_RANGES = st.sampled_from(
+    ("192.168.122.100,192.168.122.110", "192.168.122.200,192.168.122.210", "192.168.122.0,static")
+)
+
+
+@given(st.lists(st.tuples(_TEXTS, _RANGES)))
+def test_what_was_read_and_judged_before_makes_no_difference(candidates: list[tuple[str, str]]) -> None:
+    reader, remembers = dhcp_dnsmasq.HostsReader(), Judge()
+    for text, span in candidates:
+        networks = dhcp_dnsmasq.read_config(f"dhcp-range=set:osr-net-x,{span},255.255.255.0,43200\n", "c")
+        afresh = dhcp_dnsmasq.read_hosts(text, "h")
+        hosts = reader.read(text, "h")
+        assert hosts == afresh
+        assert remembers.judge(hosts, networks, "h") == judge(afresh, networks, "h")
+
+
+@given(st.text("ab"), st.text("ab"))
+def test_what_texts_have_in_common_at_their_ends(one: str, other: str) -> None:
+    shorter = range(min(len(one), len(other)) + 1)
+    assert common_head(one, other) == max(size for size in shorter if one[:size] == other[:size])
+    assert common_tail(one, other) == max(
+        size for size in shorter if one[len(one) - size :] == other[len(other) - size :]
+    )
