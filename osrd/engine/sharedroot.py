@@ -5,6 +5,7 @@ Synchronous. Reading takes no lock and writes nothing; every change is: lock, fi
 inventory, look, plan, run the transaction. Hosts that share the file system are serialised by the lock on it.
 """
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,9 @@ from osrd.plan.cdsl.repair import repair
 from osrd.plan.cdsl.settings import with_setting
 from osrd.plan.cdsl.share import choose, copies, share
 from osrd.plan.cdsl.sight import Look, Sight
+
+#: ``osrctl cdsl repair ROOT`` in a message.
+_COMMAND = re.compile(r"(osrctl (?:[a-z]+ ){1,3})ROOT\b")
 
 Progress = Callable[[float, str], None]
 Plan = Callable[[Inventory], Transaction | None]
@@ -327,7 +331,8 @@ class SharedRoot:
 
     def _addressed(self, fix: str) -> str:
         """The planners know no names of this host: their commands say ROOT."""
-        return fix.replace(" ROOT", f" {shlex.quote(self.path)}")
+        name = shlex.quote(self.path)
+        return _COMMAND.sub(lambda found: f"{found[1]}{name}", fix)
 
     def _load(self) -> Inventory | None:
         """The inventory, in the place of its generation; None when there is none. That of the first two lies in a
