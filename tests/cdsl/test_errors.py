@@ -137,10 +137,16 @@ def test_not_being_allowed_to_confine_says_so(tmp_path: Path, monkeypatch: pytes
     assert leftovers(root) == []
 
 
+_MAY_MOUNT = ("unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--propagation", "private")
+_MOUNTED = "from osrd.apply.mounts import keep; from osrd.model.cdsl import Layout; keep(sys.argv[1], Layout(), '1');"
+
+
 @pytest.mark.root
-@pytest.mark.needs("setpriv")
-def test_without_the_rights_of_root(tmp_path: Path) -> None:
-    """In a user namespace. Needs a python that other users may run."""
+@pytest.mark.needs("setpriv", "unshare")
+@pytest.mark.parametrize(("wrapper", "before"), [((), ""), (_MAY_MOUNT, ""), (_MAY_MOUNT, _MOUNTED)])
+def test_without_the_rights_of_root(wrapper: tuple[str, ...], before: str) -> None:
+    """In a user namespace that osrd makes or is in, with a tree mounted in the root by somebody in there. Needs a
+    python that other users may run."""
     python = next((path for path in (sys.executable, "/usr/bin/python3") if usable(path)), None)
     if python is None:
         pytest.skip("no python that another user can run")
@@ -149,11 +155,12 @@ def test_without_the_rights_of_root(tmp_path: Path) -> None:
         root = make_root(Path(directory))
         subprocess.run(["chown", "-hR", "1000:1000", str(root)], check=True)
         code = (
-            "from pathlib import Path; from tests.cdsl import world; import sys; root = Path(sys.argv[1]);"
+            f"from pathlib import Path; from tests.cdsl import world; import sys; root = Path(sys.argv[1]);{before}"
             "old = world.digest(root); [world.run(root, shape()) for shape in world.SHAPES]; world.undo(root)"
         )
+        other = ("setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups")
         done = subprocess.run(
-            ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", python, "-B", "-c", code, str(root)],
+            [*other, *wrapper, python, "-B", "-c", code, str(root)],
             cwd=REPOSITORY,
             env={"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]},
             capture_output=True,

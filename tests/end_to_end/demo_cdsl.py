@@ -27,7 +27,7 @@ _MAC4 = "00:0C:29:C9:C6:F8"
 _INSIDE = "OSRD_DEMO_IN_ITS_NAMESPACE"
 #: Files in a directory that takes a moment to copy, and of the copies (for four nodes and the template) how many are
 #: there when the plug is pulled.
-_MANY, _SOME = 3000, 100
+_MANY, _SOME = 1500, 100
 
 
 def own_namespace() -> None:
