@@ -24,7 +24,7 @@ from osrd.engine.load import ClusterLoader, Freezer, Loaded, Publishable
 from osrd.engine.memory import give_back, keep, no_collection
 from osrd.engine.outstanding import Outstanding, paths_of
 from osrd.engine.places import Places, Watched
-from osrd.engine.snapshots import Outcome, snapshot
+from osrd.engine.snapshots import Outcome, Viewer, snapshot
 from osrd.model.cluster import Cluster
 from osrd.model.errors import BusyError, ConflictError, FailedError
 from osrd.model.finding import Finding, Severity
@@ -110,6 +110,7 @@ class Pipeline:
         #: outputs that the manifest agrees with, None when that is not known
         self._agreed: Mapping[str, Output] | None = None
         self._places = Places()
+        self._viewer = Viewer()
         self._places.remember(self._store.manifest, self.settings)
         self.snapshot = Snapshot()
 
@@ -357,7 +358,7 @@ class Pipeline:
             dhcp=self._services[Service.DHCP],
             nfs=self._services[Service.NFS],
         )
-        self.snapshot = snapshot(loaded, self.settings, outcome, self.snapshot)
+        self.snapshot = snapshot(loaded, self.settings, outcome, self.snapshot, self._viewer)
         self._places.remember(paths_of(plan), self.settings)
         adopted = (action.output.path for action in plan.actions if isinstance(action, Adopt))
         self._places.remember(adopted, self.settings)
