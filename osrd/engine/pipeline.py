@@ -174,7 +174,7 @@ class Pipeline:
             self._recover()
         except (FailedError, BusyError) as error:
             return self._failed(self._view(unpin=unpin), Plan(), error)
-        view = self._view(unpin=unpin)
+        view = self._view(unpin=unpin, glance=not scope.full)
         if not self._configuration.usable:
             return self._finish(view, Plan(), None)
         looked_at, plan = self._plan(view, scope)
@@ -265,10 +265,10 @@ class Pipeline:
     def generations(self) -> tuple[Generation, ...]:
         return self._store.generations()
 
-    def _view(self, *, unpin: bool, rehash: bool = False) -> _View:
+    def _view(self, *, unpin: bool, rehash: bool = False, glance: bool = False) -> _View:
         loaded = self._loader.load(self.settings.cluster_conf, fresh=not self._store.manifest)
         publishable = self._freezer.publishable(loaded, self._store.good_nodes())
-        facts = self._facts.find(self.settings, self._store.pairs(), rehash=rehash)
+        facts = self._facts.find(self.settings, self._store.pairs(), rehash=rehash, glance=glance)
         inputs = _inputs_digest(self.settings, loaded, facts)
         pinned = bool(self._store.pin) and self._store.pin_inputs == inputs and not unpin
         contents: Mapping[str, Content] = {}
