@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from osrd.model.alike import common_head, common_tail
 from osrd.model.finding import Finding
 from osrd.parse import dhcp_dnsmasq, dhcp_isc, dhcp_kea
 from osrd.parse.dhcp_content import Judge, judge
-from osrd.model.alike import common_head, common_tail
 
 Row = tuple[str, str, str, str]  # hardware address, address, name, owner
 Write = Callable[[list[Row], int], tuple[Finding, ...]]
