@@ -89,12 +89,16 @@ class Viewer:
         for index in suspects:
             node, old = nodes[index], rows[index]
             root, way = placed.get(id(node.root)) or placed.setdefault(id(node.root), _placed(settings, node.root))
-            own = by_node.get(node.name, ())
-            view = NodeView(keys[index], node, index in quarantined, way, root, findings=own)
-            if old is None or old.node is not node or old != view:
-                rows[index] = view
-            if view.findings or view.quarantined:
+            own, frozen = by_node.get(node.name, ()), index in quarantined
+            if own or frozen:
                 noted.add(node.name)
+            if (
+                old is not None
+                and old.node is node
+                and (old.way, old.root, old.quarantined, old.findings) == (way, root, frozen, own)
+            ):
+                continue
+            rows[index] = NodeView(keys[index], node, frozen, way, root, findings=own)
         complete = cast(list[NodeView], rows)
         same = len(rows) == len(former) and all(map(is_, rows, former))
         views = before if same else MappingProxyType(dict(zip(keys, complete, strict=True)))

@@ -128,10 +128,11 @@ class NodeMenus:
         offered = [*last.offered[: was.start], *offers, *last.offered[was.stop :]]
         if len(offers) < len(middle) or any(offer not in offered for offer in set(last.offered[was])):
             return None
-        known = _by_key(last.nodes[was], last.entries[was])
+        former = last.entries[was]
+        known = _by_key(last.nodes[was], former)
         entries = self._entries(zip(nodes[now], offers, strict=True), last.arounds, known, contents)
         outputs = last.outputs.copy()
-        gone, new = _outputs(last.entries[was]), _outputs(entries)
+        gone, new = _outputs(_others(former, entries)), _outputs(_others(entries, former))
         for output in gone:
             del outputs[output.path]
         outputs.update(zip(map(_PATH, new), new, strict=True))
@@ -178,7 +179,13 @@ class NodeMenus:
 
 
 def _by_key(nodes: Sequence[Node], entries: Sequence[Entry]) -> dict[Key, Entry]:
-    return dict(zip(map(key_of, nodes), entries, strict=True))
+    return dict(zip([node.source or node for node in nodes], entries, strict=True))
+
+
+def _others(entries: Sequence[Entry], known: Sequence[Entry]) -> list[Entry]:
+    """Those that are not the very same ones as in ``known``."""
+    numbers = set(map(id, known))
+    return [entry for entry in entries if id(entry) not in numbers]
 
 
 def _outputs(entries: Sequence[Entry]) -> list[Output]:
