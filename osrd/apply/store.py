@@ -14,6 +14,8 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import compress, filterfalse
+from operator import ne
 from types import MappingProxyType
 
 from osrd.apply.publication import Done, Intent, Note, Unfinished
@@ -330,10 +332,10 @@ class Store:
     def _write_note(self, note: Note) -> "tuple[dict[str, bytes], dict[str, tuple[StoredPair, ...]], dict[str, str]]":
         """Write what differs of the note; gives the values that hold once the transaction is committed."""
         before, after = self._good_nodes, note.good_nodes
-        changed = [(name, source) for name, source in after.items() if before.get(name) != source]
+        changed = compress(after.items(), map(ne, after.values(), map(before.get, after)))
         self._connection.executemany("INSERT OR REPLACE INTO good_node VALUES (?, ?)", changed)
         self._connection.executemany(
-            "DELETE FROM good_node WHERE name = ?", ((name,) for name in before if name not in after)
+            "DELETE FROM good_node WHERE name = ?", ((name,) for name in filterfalse(after.__contains__, before))
         )
         pairs = {root: _newest_first(pair, self._pairs.get(root, ())) for root, pair in note.pairs.items()}
         for root, items in pairs.items():

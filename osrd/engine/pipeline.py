@@ -24,7 +24,7 @@ from osrd.engine.load import ClusterLoader, Freezer, Loaded, Publishable
 from osrd.engine.memory import give_back, keep, no_collection
 from osrd.engine.outstanding import Outstanding, paths_of
 from osrd.engine.places import Places, Watched
-from osrd.engine.snapshots import Outcome, snapshot
+from osrd.engine.snapshots import Outcome, Viewer, snapshot
 from osrd.model.cluster import Cluster
 from osrd.model.errors import BusyError, ConflictError, FailedError
 from osrd.model.finding import Finding, Severity
@@ -110,6 +110,7 @@ class Pipeline:
         #: outputs that the manifest agrees with, None when that is not known
         self._agreed: Mapping[str, Output] | None = None
         self._places = Places()
+        self._viewer = Viewer()
         self._places.remember(self._store.manifest, self.settings)
         self.snapshot = Snapshot()
 
@@ -173,7 +174,7 @@ class Pipeline:
             self._recover()
         except (FailedError, BusyError) as error:
             return self._failed(self._view(unpin=unpin), Plan(), error)
-        view = self._view(unpin=unpin)
+        view = self._view(unpin=unpin, glance=not scope.full)
         if not self._configuration.usable:
             return self._finish(view, Plan(), None)
         looked_at, plan = self._plan(view, scope)
@@ -264,10 +265,10 @@ class Pipeline:
     def generations(self) -> tuple[Generation, ...]:
         return self._store.generations()
 
-    def _view(self, *, unpin: bool, rehash: bool = False) -> _View:
+    def _view(self, *, unpin: bool, rehash: bool = False, glance: bool = False) -> _View:
         loaded = self._loader.load(self.settings.cluster_conf, fresh=not self._store.manifest)
         publishable = self._freezer.publishable(loaded, self._store.good_nodes())
-        facts = self._facts.find(self.settings, self._store.pairs(), rehash=rehash)
+        facts = self._facts.find(self.settings, self._store.pairs(), rehash=rehash, glance=glance)
         inputs = _inputs_digest(self.settings, loaded, facts)
         pinned = bool(self._store.pin) and self._store.pin_inputs == inputs and not unpin
         contents: Mapping[str, Content] = {}
@@ -357,7 +358,7 @@ class Pipeline:
             dhcp=self._services[Service.DHCP],
             nfs=self._services[Service.NFS],
         )
-        self.snapshot = snapshot(loaded, self.settings, outcome, self.snapshot)
+        self.snapshot = snapshot(loaded, self.settings, outcome, self.snapshot, self._viewer)
         self._places.remember(paths_of(plan), self.settings)
         adopted = (action.output.path for action in plan.actions if isinstance(action, Adopt))
         self._places.remember(adopted, self.settings)

@@ -27,12 +27,22 @@ class FactFinder:
 
     def __init__(self) -> None:
         self._hasher = Hasher()
+        #: one for each module directory, so that a glance at one forgets nothing
+        self._module_hashers: dict[str, Hasher] = {}
+        #: what each module directory was when it was last looked through, and the digest over it
+        self._modules_seen: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._builtin: dict[str, TemplateSource] = {}
 
     def find(
-        self, settings: Settings, pairs: Mapping[str, tuple[StoredPair, ...]], *, rehash: bool = False
+        self,
+        settings: Settings,
+        pairs: Mapping[str, tuple[StoredPair, ...]],
+        *,
+        rehash: bool = False,
+        glance: bool = False,
     ) -> HostFacts:
-        """The facts that ``settings`` ask for; with ``rehash`` every file is read again. Never raises for what is
+        """The facts that ``settings`` ask for; with ``rehash`` every file is read again. A ``glance`` (after an edit)
+        takes GRUB's 280 modules as they were if nothing came or went in their directory. Never raises for what is
         missing or unreadable: absent facts become findings where they are needed."""
         self._hasher.begin(rehash=rehash)
         found: dict[str, FileState] = {}
@@ -47,7 +57,10 @@ class FactFinder:
             state = self._hasher.state(path)
             if isinstance(state, FileState):
                 found[path] = state
-        modules = {path: digest for path in module_directories(settings) if (digest := self._modules(path))}
+        directories = module_directories(settings)
+        modules = {
+            path: digest for path in directories if (digest := self._modules(path, rehash=rehash, glance=glance))
+        }
         present = frozenset(path for path in served_files(settings) if os.path.isfile(path))
         self._hasher.end()
         return HostFacts(found, self._templates(settings.paths.templates), dict(pairs), origins, modules, present)
@@ -67,19 +80,28 @@ class FactFinder:
         watched[settings.paths.templates] = None
         return watched
 
-    def _modules(self, directory: str) -> str:
+    def _modules(self, directory: str, *, rehash: bool, glance: bool) -> str:
         """A digest over the GRUB modules in ``directory``, "" when there are none. All of them: which ones end up in
         an image depends on their dependencies, and hashing 3 MB once is cheaper than working that out."""
         try:
+            status = os.stat(directory)
+            seen = (status.st_dev, status.st_ino, status.st_mtime_ns)
+            before = self._modules_seen.get(directory)
+            if glance and before is not None and before[0] == seen:
+                return before[1]
             names = sorted(name for name in os.listdir(directory) if name.endswith(".mod") or name in _MODULE_FILES)
         except OSError:
             return ""
         if "kernel.img" not in names:
             return ""
+        hasher = self._module_hashers.setdefault(directory, Hasher())
+        hasher.begin(rehash=rehash)
         summary = sha256()
         for name in names:
-            state = self._hasher.state(f"{directory}/{name}")
+            state = hasher.state(f"{directory}/{name}")
             summary.update(f"{name} {state.digest if isinstance(state, FileState) else state}\0".encode())
+        hasher.end()
+        self._modules_seen[directory] = seen, summary.hexdigest()
         return summary.hexdigest()
 
     def _templates(self, directory: str) -> Mapping[str, TemplateSource]:

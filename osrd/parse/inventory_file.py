@@ -22,7 +22,7 @@ def render_inventory(inventory: Inventory) -> bytes:
 
 
 def _lines(inventory: Inventory) -> Iterator[str]:
-    yield f"<cdsls{_attributes(_settings(inventory))}>\n"
+    yield f"<cdsls{_attributes(settings(inventory))}>\n"
     if inventory.repositories:
         yield "\t<repositories>\n"
         yield from (f"\t\t<repository{_attributes(_repository(child))}/>\n" for child in inventory.repositories)
@@ -38,9 +38,10 @@ def _lines(inventory: Inventory) -> Iterator[str]:
     yield "</cdsls>\n"
 
 
-def _settings(inventory: Inventory) -> dict[str, str]:
+def settings(inventory: Inventory) -> dict[str, str]:
+    """The attributes of <cdsls>, those that osrd does not use among them."""
     layout = inventory.layout
-    settings = {
+    known = {
         "config_version": "2.0",
         "default_dir": layout.default,
         "expandstring": layout.marker,
@@ -53,8 +54,8 @@ def _settings(inventory: Inventory) -> dict[str, str]:
         "use_nodeids": str(inventory.use_nodeids),
     }
     if layout.style is not MarkerStyle.PREFIX:
-        settings["markerstyle"] = layout.style
-    return {**dict(inventory.extra), **settings}
+        known["markerstyle"] = layout.style
+    return {**dict(inventory.extra), **known}
 
 
 def _entry(cdsl: Cdsl) -> dict[str, str]:

@@ -2,7 +2,9 @@
 """The files that all nodes share: NFS exports, the hosts fragment, DHCP."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
 
 from osrd.model.cluster import Cluster, Node
 from osrd.model.finding import Finding
@@ -40,11 +42,24 @@ class Aggregates:
         self.files.append((output, content))
 
 
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """Everything that the hosts fragment and the exports follow from when there is nothing to complain about, and
+    these files. Most edits change none of it."""
+
+    settings: Settings
+    source: str
+    known: Sequence[Addresses]
+    offered: Sequence[Offer]
+    files: tuple[tuple[Output, Content], ...] = field(compare=False, default=())
+
+
 class Aggregator:
     """Makes the aggregated files; the DHCP planner in it keeps what each node adds."""
 
     def __init__(self) -> None:
         self._dhcp = DhcpPlanner()
+        self._access: _Access | None = None
 
     def make(
         self,
@@ -60,11 +75,17 @@ class Aggregator:
         made = Aggregates(shown(cluster.file))
         volumes = [offer.volume for offer in set(offered) if offer.volume is not None]
         server = boot_server(settings, volumes)
-        if settings.hosts.file:
-            content = hosts_file([line for each in known for line in each.hosts], made.source)
-            made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, content)
-        if settings.nfs.exports:
-            _exports(made, settings, server, zip(nodes, known, offered, strict=True))
+        access = _Access(settings, made.source, known, offered)
+        if self._access is not None and access == self._access:
+            made.files += self._access.files
+        else:
+            if settings.hosts.file:
+                lines = chain.from_iterable(map(attrgetter("hosts"), known))
+                made.add(Kind.HOSTS, Stage.HOSTS, settings.hosts.file, hosts_file(lines, made.source))
+            if settings.nfs.exports:
+                _exports(made, settings, server, zip(offered, nodes, known, strict=True))
+            quiet = not made.findings and not made.frozen
+            self._access = replace(access, files=tuple(made.files)) if quiet else None
         wants_dhcp = settings.dhcp.backend is not DhcpBackend.NONE
         if server and wants_dhcp:
             boot = boot_files(settings, server, plan_loaders(settings, facts).usable)
@@ -80,25 +101,26 @@ class Aggregator:
 
 
 def _exports(
-    made: Aggregates, settings: Settings, server: str, nodes: Iterable[tuple[Node, Addresses, Offer]]
+    made: Aggregates, settings: Settings, server: str, nodes: Iterable[tuple[Offer, Node, Addresses]]
 ) -> None:
     """The exports file, unless something about it is unknown: then nodes that run keep the access they have."""
     clients: dict[Export, list[Sorted]] = {}
     lines: dict[Offer, list[Sorted] | None] = {}
     subnets = pools(settings)
-    for node, each, offer in nodes:
+    for offer, group in groupby(nodes, itemgetter(0)):
         if offer not in lines:
             export = _export(made, settings, offer, server)
             lines[offer] = None if export is None else clients.setdefault(export, [])
         line = lines[offer]
         if line is None:
             continue
-        line += each.fixed
-        if each.dynamic:
-            found = dynamic_clients(each.dynamic, subnets)
-            line += found
-            if not found and not each.fixed:
-                made.findings.append(no_subnet(node.name))
+        for _, node, each in group:
+            line += each.fixed
+            if each.dynamic:
+                found = dynamic_clients(each.dynamic, subnets)
+                line += found
+                if not found and not each.fixed:
+                    made.findings.append(no_subnet(node.name))
     if Kind.EXPORTS not in made.frozen and any(clients.values()):
         made.add(Kind.EXPORTS, Stage.EXPORTS, settings.nfs.exports, exports_file(clients, made.source))
 

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from osrd.model.cluster import RootVolume
 from osrd.model.finding import Finding, Severity
@@ -76,16 +77,26 @@ def dynamic_clients(gateways: Iterable[str], known: tuple[tuple[int, int, str], 
 def exports_file(clients: Mapping[Export, Iterable[Sorted]], cluster_file: str) -> bytes:
     """The file: one line per path, paths and clients in order. Two volumes can name one path (by two names of the
     server); a client is listed once, with the options of the first in order."""
-    by_path: dict[str, dict[Sorted, str]] = {}
+    by_path: dict[str, list[Export]] = {}
     for export in sorted(clients, key=lambda export: (export.path, export.options)):
-        now = dict.fromkeys(clients[export], export.options)
-        by_path[export.path] = {**now, **by_path.get(export.path, {})}
-    lines = [
-        f"{escaped(path)} {' '.join([f'{text}({options})' for (_, text), options in sorted(line.items())])}\n"
-        for path, line in by_path.items()
-        if line
-    ]
+        by_path.setdefault(export.path, []).append(export)
+    lines = []
+    for path, exports in by_path.items():
+        line: dict[Sorted, str] = {}
+        for export in reversed(exports):
+            line.update(dict.fromkeys(clients[export], export.options))
+        if line:
+            lines.append(f"{escaped(path)} {_listed(line)}\n")
     return (f"# Made by osrd from {cluster_file}; edits are undone.\n" + "".join(lines)).encode()
+
+
+def _listed(line: Mapping[Sorted, str]) -> str:
+    """The clients with their options, which nearly always are the same for all."""
+    options = set(line.values())
+    if len(options) == 1:
+        ending = f"({options.pop()})"
+        return f"{ending} ".join(map(itemgetter(1), sorted(line))) + ending
+    return " ".join([f"{text}({options})" for (_, text), options in sorted(line.items())])
 
 
 def escaped(path: str) -> str:

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from osrd.model.cluster import Node
 
@@ -59,4 +60,4 @@ def _is_name(name: str) -> bool:
 def hosts_file(lines: Iterable[Sorted], cluster_file: str) -> bytes:
     """The fragment, in the order of addresses."""
     head = f"# Made by osrd from {cluster_file}; edits are undone.\n"
-    return (head + "".join([line for _, line in sorted(dict.fromkeys(lines))])).encode()
+    return (head + "".join(map(itemgetter(1), sorted(set(lines))))).encode()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Random sequences of changes on a real root with real mounts, against the model of what each node must see.
 
-`python -m tests.cdsl.machine EXAMPLES STEPS` in a mount namespace of its own; test_model.py runs it.
+`python -m tests.cdsl.machine STEPS` in a mount namespace of its own; test_model.py runs it.
 """
 
 import os
@@ -217,17 +217,19 @@ class SharedRootMachine(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-def main(examples: int, count: int) -> None:
+def main(wanted: int) -> None:
+    """Examples until ``wanted`` steps were taken; prints how many there were."""
     settings = hypothesis.settings(
-        max_examples=examples,
-        stateful_step_count=count,
+        max_examples=10,
+        stateful_step_count=50,
         deadline=None,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    run_state_machine_as_test(SharedRootMachine, settings=settings)
+    while steps < wanted:
+        run_state_machine_as_test(SharedRootMachine, settings=settings)
     print(f"{steps} steps")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

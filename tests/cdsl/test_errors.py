@@ -22,7 +22,7 @@ from tests.cdsl import world
 from tests.cdsl.faults import Faults, failing
 from tests.cdsl.test_crash import WAYS, prepared, states, struck
 from tests.cdsl.world import digest, leftovers, make_root, make_var, run
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, refuse
 from tests.eventually import eventually
 
 KINDS = {
@@ -149,7 +149,7 @@ def test_without_the_rights_of_root(wrapper: tuple[str, ...], before: str) -> No
     python that other users may run."""
     python = next((path for path in (sys.executable, "/usr/bin/python3") if usable(path)), None)
     if python is None:
-        pytest.skip("no python that another user can run")
+        refuse("no python that another user can run")
     with quick_directory() as directory:
         os.chmod(directory, 0o777)
         root = make_root(Path(directory))

@@ -18,6 +18,7 @@ from osrd.model.errors import ConflictError, OsrdError, UnsupportedError
 from osrd.model.transaction import Exchange, MakeFile, Transaction
 from tests.cdsl import world
 from tests.cdsl.world import NODES, SHAPES, TREE, digest, leftovers, make_root, make_var, run
+from tests.conftest import refuse
 
 SECRET = b"the host's own secret"
 
@@ -221,7 +222,7 @@ def test_a_journal_of_a_newer_osrd_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fifo", "symlink", "huge", "directory", "device", "deep", "text"])
 def test_what_is_no_journal_is_refused_by_name(tmp_path: Path, victim: Path, kind: str) -> None:
     if kind == "device" and os.geteuid() != 0:
-        pytest.skip("needs to be root")
+        refuse("needs to be root")
     root = make_root(tmp_path)
     journal = forge(root) / "journal"
     journal.unlink()

@@ -14,8 +14,8 @@ from tests.conftest import IN_CI, REPOSITORY
 @pytest.mark.slow
 @pytest.mark.needs("unshare")
 def test_every_node_sees_what_the_model_says() -> None:
-    examples, wanted = (90, 2000) if IN_CI else (10, 150)
-    machine = [sys.executable, "-m", "tests.cdsl.machine", str(examples), "50"]
+    wanted = 2000 if IN_CI else 150
+    machine = [sys.executable, "-m", "tests.cdsl.machine", str(wanted)]
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", *machine],
         cwd=REPOSITORY,
@@ -26,4 +26,4 @@ def test_every_node_sees_what_the_model_says() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"(\d+) steps", done.stdout)
     assert found is not None
-    assert int(found[1]) >= wanted, "too few steps to prove anything"
+    assert int(found[1]) >= wanted

@@ -193,6 +193,24 @@ def test_modules_are_digested_as_a_whole(tmp_path: Path) -> None:
     assert finder.find(settings(tmp_path), {}).modules[str(modules)] in seen
 
 
+def test_a_glance_sees_modules_come_and_go_and_a_full_look_sees_all(tmp_path: Path) -> None:
+    modules = tmp_path / "lib/grub/x86_64-efi"
+    modules.mkdir(parents=True)
+    (modules / "kernel.img").write_bytes(b"1")
+    finder, chosen = FactFinder(), settings(tmp_path)
+    first = finder.find(chosen, {}, glance=True).modules
+    assert first == FactFinder().find(chosen, {}).modules
+    (modules / "kernel.img").write_bytes(b"2")  # in place, as no package manager does
+    assert finder.find(chosen, {}, glance=True).modules == first
+    second = finder.find(chosen, {}).modules
+    assert second == FactFinder().find(chosen, {}).modules != first
+    (modules / "new").write_bytes(b"3")
+    (modules / "new").rename(modules / "kernel.img")
+    assert finder.find(chosen, {}, glance=True).modules == FactFinder().find(chosen, {}).modules != second
+    (modules / "kernel.img").unlink()
+    assert finder.find(chosen, {}, glance=True).modules == {}
+
+
 def test_published_loaders_are_seen(tmp_path: Path) -> None:
     (tmp_path / "tftp/osr").mkdir(parents=True)
     (tmp_path / "tftp/osr/pxelinux.0").write_bytes(b"x")

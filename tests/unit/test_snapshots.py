@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from osrd.engine.load import Loaded
-from osrd.engine.snapshots import Outcome, node_views, root_views, snapshot
+from osrd.engine.snapshots import Outcome, Viewer, root_views, snapshot
 from osrd.model.cluster import Node, node_keys
 from osrd.model.finding import Finding, Severity
 from osrd.model.settings import BootSettings, BootWay, RootSettings, Settings
@@ -27,9 +29,9 @@ def load(*nodes: int | str, known: Mapping[bytes, Node] | None = None) -> Loaded
 
 
 def views(
-    now: Loaded, before: Mapping[str, NodeView], *more: Finding, settings: Settings = SETTINGS
+    now: Loaded, before: Mapping[str, NodeView], *more: Finding, chosen: Settings = SETTINGS
 ) -> Mapping[str, NodeView]:
-    return node_views(now, (*now.verdict.findings, *more), settings, before)
+    return Viewer().look(now, (*now.verdict.findings, *more), chosen, before)[0]
 
 
 def error(code: str = "occupied", node: str = "node1") -> Finding:
@@ -38,13 +40,13 @@ def error(code: str = "occupied", node: str = "node1") -> Finding:
 
 def test_views_tell_the_section_of_the_root_and_how_the_node_boots() -> None:
     way = replace(SETTINGS, boot=BootSettings(way=BootWay.STATIC))
-    assert [(view.key, view.root, view.way) for view in views(load(1, 2), {}, settings=way).values()] == [
+    assert [(view.key, view.root, view.way) for view in views(load(1, 2), {}, chosen=way).values()] == [
         ("1", "web", BootWay.STATIC),
         ("2", "web", BootWay.STATIC),
     ]
     own = replace(SETTINGS, roots=(replace(SETTINGS.roots[0], way=BootWay.STATIC),))
-    assert {view.way for view in views(load(1, 2), {}, settings=own).values()} == {BootWay.STATIC}
-    assert {view.root for view in views(load(1), {}, settings=Settings()).values()} == {""}
+    assert {view.way for view in views(load(1, 2), {}, chosen=own).values()} == {BootWay.STATIC}
+    assert {view.root for view in views(load(1), {}, chosen=Settings()).values()} == {""}
 
 
 def test_nothing_changed_is_the_very_same_mapping() -> None:
@@ -119,11 +121,11 @@ def test_roots_are_the_distinct_volumes_in_the_order_of_the_file() -> None:
     ],
 )
 def test_the_state_is_the_worst_that_is_so(outcome: Outcome, state: State) -> None:
-    assert snapshot(load(1), SETTINGS, outcome, Snapshot()).state is state
+    assert snapshot(load(1), SETTINGS, outcome, Snapshot(), Viewer()).state is state
 
 
 def test_a_snapshot_is_consistent_and_cannot_be_changed() -> None:
-    made = snapshot(load(1, 2), SETTINGS, WELL, Snapshot())
+    made = snapshot(load(1, 2), SETTINGS, WELL, Snapshot(), Viewer())
     assert (made.cluster_name, made.config_version, made.generation, len(made.nodes)) == ("test", 1, 3, 2)
     assert (made.dhcp, made.nfs, made.in_sync) == (ServiceState.RUNNING, ServiceState.ABSENT, True)
     with pytest.raises(FrozenInstanceError):
@@ -133,5 +135,42 @@ def test_a_snapshot_is_consistent_and_cannot_be_changed() -> None:
 
 
 def test_without_a_cluster_there_is_little_to_see() -> None:
-    made = snapshot(Loaded(), SETTINGS, replace(WELL, invalid=True), Snapshot())
+    made = snapshot(Loaded(), SETTINGS, replace(WELL, invalid=True), Snapshot(), Viewer())
     assert (made.state, made.nodes, made.roots, made.cluster_name) == (State.INVALID, {}, (), "")
+
+
+_POOL = (
+    *(node_text(number) for number in (1, 2, 3, 4)),
+    node_text(2, ip="10.0.0.200"),
+    node_text(3).replace("/srv/web", "/srv/other"),
+    node_text(4, nodeid="3"),
+    node_text(5, nodeid=""),
+    node_text(6, name=" "),
+)
+_STEPS = st.tuples(
+    st.lists(st.sampled_from(_POOL), max_size=6),
+    st.sampled_from(((), (error(),), (error(node="node3"), error("other", "node1")))),
+    st.sampled_from((SETTINGS, SETTINGS, Settings())),
+)
+
+
+@given(st.lists(_STEPS, max_size=6))
+@settings(deadline=None)
+def test_what_was_shown_before_makes_no_difference(
+    steps: list[tuple[list[str], tuple[Finding, ...], Settings]],
+) -> None:
+    """One and the same Viewer, edit after edit, shows what a new one shows, and keeps what can be kept."""
+    viewer, known = Viewer(), dict[bytes, Node]()
+    before: Mapping[str, NodeView] = {}
+    for nodes, more, chosen in steps:
+        now = load(*nodes, known=known)
+        assert now.cluster is not None
+        known |= nodes_by_source(now.cluster)
+        findings = (*now.verdict.findings, *more)
+        shown, roots = viewer.look(now, findings, chosen, before)
+        afresh, _ = Viewer().look(now, findings, chosen, before)
+        assert list(shown.items()) == list(afresh.items())
+        assert (shown is before) is (afresh is before)
+        assert all((view is before.get(key)) is (afresh[key] is before.get(key)) for key, view in shown.items())
+        assert roots == root_views(now.cluster, chosen)
+        before = shown

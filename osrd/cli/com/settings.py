@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from osrd.model.cdsl import INVENTORY, Inventory
 from osrd.model.errors import NotFoundError
+from osrd.parse.inventory_file import settings
 
 #: How generations 1 and 2 call them.
 _OLD_NAMES = {"cdsltree": "tree", "cdsltree_shared": "sharedtree", "cdsl_link": "link"}
@@ -13,20 +14,10 @@ _OLD_NAMES = {"cdsltree": "tree", "cdsltree_shared": "sharedtree", "cdsl_link": 
 def settings_of(inventory: Inventory) -> Iterator[tuple[str, str]]:
     """Name and value in the order of the file: that of the alphabet. Attributes that osrd does not use are there,
     too."""
-    layout = inventory.layout
-    known = {
-        "config_version": "2.0" if inventory.file.endswith(INVENTORY) else "1",
-        "default_dir": layout.default,
-        "expandstring": layout.marker,
-        "link": layout.link,
-        "maxnodeidnum": str(inventory.maxnodeidnum),
-        "mountpoint": inventory.mountpoint,
-        "node_prefix": layout.prefix,
-        "sharedtree": layout.shared,
-        "tree": layout.tree,
-        "use_nodeids": str(inventory.use_nodeids),
-    }
-    yield from sorted((dict(inventory.extra) | known).items())
+    known = settings(inventory)
+    if not inventory.file.endswith(INVENTORY):
+        known["config_version"] = "1"
+    yield from sorted(known.items())
 
 
 def setting(inventory: Inventory, name: str) -> str:

@@ -6,6 +6,7 @@ change needs a restart (measured with 2.90).
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 from osrd.plan.dhcp.firmware import HTTP_CLASS, Match, matches
 from osrd.plan.dhcp.values import Content, DhcpFile, Reservation, Subnet, config_place, hosts_place
@@ -24,7 +25,7 @@ def host(reservation: Reservation) -> str:
 def files(content: Content) -> tuple[DhcpFile, ...]:
     """The configuration and the hosts file."""
     hosts = [f"# Made by osrd from {content.source}; changes are overwritten.\n# {content.count} reservations\n"]
-    hosts += [part.text for part in content.parts]
+    hosts += map(attrgetter("text"), content.parts)
     return (
         DhcpFile(config_place(content.settings), "".join(f"{line}\n" for line in _config(content)).encode()),
         DhcpFile(hosts_place(content.settings), "".join(hosts).encode()),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 
+from osrd.model.alike import between
 from osrd.model.cluster import Cluster, Node
 from osrd.model.finding import Finding, Severity
 from osrd.model.netboot import BootFiles
@@ -34,11 +35,12 @@ _FILES: dict[DhcpBackend, Callable[[Content], tuple[DhcpFile, ...]]] = {
 
 
 class DhcpPlanner:
-    """Plans all DHCP files. What a node adds is kept by ``Node.source`` for as long as the node is planned for, so
-    that one edit among 10,000 nodes costs one node and the joining of strings."""
+    """Plans all DHCP files. What a node adds is kept for as long as the node is planned for, so that one edit among
+    10,000 nodes costs one node and the joining of strings."""
 
     def __init__(self) -> None:
-        self._parts: dict[bytes, Part] = {}
+        self._nodes: Sequence[Node] = ()
+        self._parts: list[Part] = []
         self._made_for: tuple[DhcpBackend, tuple[SubnetSettings, ...]] | None = None
 
     def plan(self, nodes: Sequence[Node], settings: Settings, boot: BootFiles, cluster: Cluster) -> DhcpResult:
@@ -56,7 +58,7 @@ class DhcpPlanner:
             moved = [rehomed(part, lost, subnets) for part in parts]
             parts = [part for part, _ in moved]
         findings += _placed_findings(parts, nodes, cluster)
-        count = sum([len(part.reservations) for part in parts])
+        count = sum(map(len, map(attrgetter("reservations"), parts)))
         if nodes and not count:
             findings.append(_nothing_to_serve(len(nodes)))
         source = cluster.file if cluster.file.isprintable() else "cluster.conf"
@@ -65,12 +67,14 @@ class DhcpPlanner:
 
     def _collect(self, nodes: Sequence[Node], settings: Settings) -> list[Part]:
         made_for = (settings.dhcp.backend, settings.subnets)
-        known = self._parts if made_for == self._made_for else {}
-        self._made_for = made_for
-        parts = [known.get(node.source) or _part(node, settings) for node in nodes]
-        self._parts = {node.source: part for node, part in zip(nodes, parts, strict=True)}
-        self._parts.pop(b"", None)  # a node made by hand has no text to be known by
-        return parts
+        if made_for != self._made_for:
+            self._made_for, self._nodes, self._parts = made_for, (), []
+        was, now = between(self._nodes, nodes)
+        known = {node.source: part for node, part in zip(self._nodes[was], self._parts[was], strict=True)}
+        known.pop(b"", None)  # a node made by hand has no text to be known by
+        fresh = [known.get(node.source) or _part(node, settings) for node in nodes[now]]
+        self._nodes, self._parts = nodes, [*self._parts[: was.start], *fresh, *self._parts[was.stop :]]
+        return self._parts
 
 
 def _part(node: Node, settings: Settings) -> Part:
