@@ -118,7 +118,7 @@ def main() -> None:
         runs = [measure(nodes, Path(name) / f"{nodes}") for nodes in sizes]
         for run in runs:
             measure_bus(run, Path(name) / f"{run['nodes']}-bus")
-        copied = cdsl.measure(Path(name) / "cdsl")
+    copied = cdsl.measure()
     (REPOSITORY / "bench/out.json").write_text(json.dumps({"runs": runs, "cdsl": copied}, indent=1) + "\n")
     console = Console(width=110)
     console.print(table(runs))

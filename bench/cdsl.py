@@ -2,9 +2,14 @@
 """What CDSLs cost: copying, against bare cp -a of the same copies in the same run; checking; memory.
 
 A part of `make bench`. `python -m bench.cdsl [FILES NODES]` is this part alone, of other sizes, and writes no file.
+
+It is measured in memory where there is enough of it: a file costs least there, so that what osrd adds weighs most; and
+on a disk, removing a million files afterwards may take longer than everything else (see also bench.__main__).
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,17 +28,40 @@ FILES, NODES = 20_000, 16
 _CHECKED_CDSLS, _CHECKED_NODES = 200, 100
 #: Times FILES, on a single node: memory must not grow with them.
 _FOR_MEMORY = (0.1, 3)
+_MEMORY = "/dev/shm"
+#: Bytes that a copied file needs in memory, and how many of those that are measured are there at the same time.
+_PER_FILE, _AT_ONCE = 8 << 10, 3
 
 
-def measure(directory: Path, files: int = FILES, nodes: int = NODES) -> dict[str, Any]:
-    """All figures. ``directory`` is new and keeps everything: see bench.__main__ why nothing is deleted before the
-    last copy is measured. What deletes (the engine gives up what an undo would need when the next change begins)
-    comes last for that reason."""
-    directory.mkdir()
+def measure(files: int = FILES, nodes: int = NODES) -> dict[str, Any]:
+    """All figures; nothing is left behind."""
+    in_memory = _has_room(files * (nodes + 1) * _PER_FILE * _AT_ONCE)
+    with tempfile.TemporaryDirectory(prefix="osrd-bench-", dir=_MEMORY if in_memory else None) as name:
+        return {"files": files, "nodes": nodes, **_measured(Path(name), files, nodes, keep=not in_memory)}
+
+
+def _has_room(needed: int) -> bool:
+    try:
+        found = os.statvfs(_MEMORY)
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return False
+    available = next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("MemAvailable:"))
+    return min(found.f_bavail * found.f_frsize, available) > needed
+
+
+def _measured(directory: Path, files: int, nodes: int, *, keep: bool) -> dict[str, Any]:
+    """``keep``: nothing may be deleted before the last copy is measured. What deletes itself (the engine gives up
+    what an undo would need when the next change begins) comes last for that reason."""
     makes, floors = [], []
+    root = directory
     for turn in range(_TURNS):
-        floors.append(_round("floor", _filled(directory / f"floor{turn}", files), nodes))
-        makes.append(_round("make", _filled(directory / f"make{turn}", files), nodes))
+        floors.append(_round("floor", root := _filled(directory / f"floor{turn}", files), nodes))
+        if not keep:
+            shutil.rmtree(root)
+        makes.append(_round("make", root := _filled(directory / f"make{turn}", files), nodes))
+        if not keep and turn + 1 < _TURNS:
+            shutil.rmtree(root)
     best, floor = min(makes, key=_cpu), min(floors, key=_cpu)
     memory = {str(files): best["rss_mib"]}
     for factor in _FOR_MEMORY:
@@ -41,8 +69,6 @@ def measure(directory: Path, files: int = FILES, nodes: int = NODES) -> dict[str
         memory[str(many)] = _round("make", _filled(directory / f"memory{many}", many), 1)["rss_mib"]
     checked = _checked(directory / "check")
     return {
-        "files": files,
-        "nodes": nodes,
         "make": {
             **best,
             "wall_s": min(each["wall_s"] for each in makes),
@@ -53,7 +79,7 @@ def measure(directory: Path, files: int = FILES, nodes: int = NODES) -> dict[str
         },
         "make_rss_mib": memory,
         "check": checked,
-        **_round("back", directory / f"make{_TURNS - 1}", nodes),
+        **_round("back", root, nodes),
     }
 
 
@@ -102,8 +128,7 @@ def table(cdsl: dict[str, Any]) -> Table:
 
 def main() -> None:
     sizes = [int(argument) for argument in sys.argv[1:]]
-    with tempfile.TemporaryDirectory(prefix="osrd-bench-") as name:
-        figures = measure(Path(name) / "cdsl", *sizes)
+    figures = measure(*sizes)
     print(json.dumps(figures, indent=1))
     Console(width=110).print(table(figures))
 
