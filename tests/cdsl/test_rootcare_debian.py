@@ -67,7 +67,9 @@ def test_the_nodes_are_two_machines_with_one_system(root: Path) -> None:
     assert one[0] != two[0]
     assert (one[2], two[2]) == ("alpha", "beta")
     assert one[3] != two[3]
-    packages = "dpkg --get-selections; debconf-show openssh-server; ls /var/lib/systemd/deb-systemd-helper-enabled"
+    packages = (
+        "dpkg --get-selections; debconf-show openssh-server | sort; ls /var/lib/systemd/deb-systemd-helper-enabled"
+    )
     assert as_node(root, "1", packages) == as_node(root, "2", packages)
 
 
