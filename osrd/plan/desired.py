@@ -86,8 +86,11 @@ class Desirer:
         self._collect_files(inputs, made.offers, collected)
         self._collect_aggregates(self._aggregate(inputs, made), collected)
         shared = frozenset(collected.outputs)
+        for path in (last.shared - shared) if last is not None and made.changed is not None else ():
+            made.outputs.pop(path, None)
+        made.outputs.update(collected.outputs)
         desired = Desired(
-            made.outputs | collected.outputs,
+            made.outputs,
             collected.contents,
             frozenset(collected.frozen_kinds),
             frozenset(collected.frozen_nodes),
