@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kernels of shared roots and the initrds built for them (DESIGN 5): what there is, what it was made from, what is
+offered. Digests are sha256 in hex, sizes bytes, times seconds since the epoch. Paths inside a root have no leading
+slash, as in ``osrd.model.cdsl``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from osrd.model.settings import BootWay
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel in a root. ``version`` is what ``uname -r`` says, and the name of its module directory; ``image`` the
+    file (``boot/vmlinuz-K``, ``usr/lib/modules/K/vmlinuz``); ``modules`` the directory, "" when it has none."""
+
+    version: str
+    image: str
+    digest: str
+    size: int
+    modules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dracut:
+    """The dracut of a root. ``version`` is its number (59, 111), ``text`` what it calls itself (``059-4``);
+    ``modules`` the directory of its modules."""
+
+    version: int
+    text: str
+    modules: str = "usr/lib/dracut/modules.d"
+
+
+class InputKind(StrEnum):
+    """What a fingerprint covers (osrd.conf(5), FINGERPRINT, lists them)."""
+
+    KERNEL = "kernel"  # the kernel image
+    DEPMOD = "depmod"  # what depmod says of its modules: one that comes or goes changes it
+    DRACUT = "dracut"  # dracut's own programs and modules
+    CONFIGURATION = "configuration"  # dracut.conf and its drop-ins
+    CONTENT = "content"  # the root's files that the image before contained
+    OSR = "osr"  # the modules osr and osr-cluster
+    CLUSTER = "cluster"  # what the modules are told of the cluster
+    OPTIONS = "options"  # the boot way, and what dracut is called with
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """``inputs`` maps (kind, name) to the digest of the content; ``value`` is the digest over all of them."""
+
+    value: str
+    inputs: Mapping[tuple[InputKind, str], str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One file of an initrd: its path, st_mode, size, the digest of a regular file's content ("" for others), the
+    target of a symbolic link."""
+
+    path: str
+    mode: int
+    size: int = 0
+    digest: str = ""
+    target: str = ""
+
+
+class ImageState(StrEnum):
+    CURRENT = "current"  # what menus start
+    PREVIOUS = "previous"  # one menu line away
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A checked pair of kernel and initrd in osrd's store. ``id`` is 16 hex digits of the digest over root, kernel
+    and initrd; ``root`` the name of its [root] section, ``kernel`` its version. ``kernel_file`` and ``initrd_file``
+    are absolute paths on this host. ``sequence`` grows with every image of the root."""
+
+    id: str
+    root: str
+    kernel: str
+    way: BootWay
+    fingerprint: str
+    built: float
+    seconds: float
+    kernel_file: str
+    kernel_digest: str
+    kernel_size: int
+    initrd_file: str
+    initrd_digest: str
+    initrd_size: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which images of a root are offered ("": none), and the ``rejected`` ones: rolled back from, and not taken again
+    by osrd itself."""
+
+    current: str = ""
+    previous: str = ""
+    rejected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootImages:
+    """The images of one root, the newest first, and what is chosen of them."""
+
+    images: tuple[Image, ...] = ()
+    choice: Choice = Choice()
+
+    def get(self, identity: str) -> Image | None:
+        return next((image for image in self.images if image.id == identity), None)
+
+    def state(self, image: Image) -> ImageState:
+        if image.id == self.choice.current:
+            return ImageState.CURRENT
+        return ImageState.PREVIOUS if image.id == self.choice.previous else ImageState.KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """Everything a build needs. ``path`` is the root on this host, ``root`` its section. ``link`` is the path of the
+    CDSL link in the root and ``tree`` whose tree is seen there during the build ("" both in a root without CDSLs).
+    ``data`` are files below /etc/osr/initrd, ``modules`` those of the dracut modules by their path below
+    usr/lib/dracut (``modules.d/95osr/module-setup.sh``), as in the image's root while it is built; nothing of it is
+    written into the shared root."""
+
+    root: str
+    path: str
+    kernel: Kernel
+    way: BootWay
+    fingerprint: str
+    data: Mapping[str, bytes] = field(repr=False)
+    modules: Mapping[str, bytes] = field(repr=False)
+    link: str = ""
+    tree: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """Seconds, MiB of memory (files written included), MiB of the finished image, nice(1) value."""
+
+    timeout: float = 900.0
+    memory: int = 2048
+    size: int = 512
+    nice: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What a node last said of itself through its own tree (osr.dracut(7), NODE REPORT): the ``step`` it reached
+    (``root`` from the initrd, ``up`` from the running system), since ``time``; ``fingerprint`` of the image that it
+    booted, "" unknown; ``attempts`` counts boots since it last was up."""
+
+    node: str
+    step: str
+    time: float
+    kernel: str = ""
+    fingerprint: str = ""
+    boot_id: str = ""
+    attempts: int = 0
