@@ -57,6 +57,14 @@ class InotifyUse(StrEnum):
     NEVER = "never"
 
 
+class BuildUse(StrEnum):
+    """Whether initrds are built. AUTO: for roots that can; YES: one that cannot is an error; NO: never."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
 @dataclass(frozen=True, slots=True)
 class Reload:
     """``systemd:dnsmasq.service``, ``pidfile:/run/x.pid``, ``socket:/run/kea/kea4-ctrl-socket``,
@@ -195,6 +203,22 @@ class WatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """Initrds of roots that are on this host and have no ``kernel``. ``quiet`` is how long a root must rest before a
+    build (seconds), ``poll`` how often it is looked at whatever inotify says; ``timeout`` is seconds, ``memory`` and
+    ``size`` (of a finished image) are MiB, ``nice`` is that of nice(1); ``keep`` images of a root stay."""
+
+    enabled: BuildUse = BuildUse.AUTO
+    quiet: float = 20.0
+    poll: float = 60.0
+    timeout: float = 900.0
+    memory: int = 2048
+    nice: int = 10
+    keep: int = 5
+    size: int = 512
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of osrd.conf and its drop-ins."""
 
@@ -208,6 +232,7 @@ class Settings:
     nfs: NfsSettings = NfsSettings()
     hosts: HostsSettings = HostsSettings()
     watch: WatchSettings = WatchSettings()
+    build: BuildSettings = BuildSettings()
     log_level: str = "info"
     #: the files the settings came from, in the order read
     files: tuple[str, ...] = field(default=(), compare=False)

@@ -14,6 +14,7 @@ from osrd.model.settings import (
     Architecture,
     BiosLoader,
     BootWay,
+    BuildUse,
     DhcpBackend,
     InotifyUse,
     RootSettings,
@@ -135,6 +136,18 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("poll", values.duration(1, 86400)),
             _key("quiet", values.duration(0, 60)),
             _key("limit", values.duration(0, 600)),
+        ]
+    ),
+    "build": dict(
+        [
+            _key("enabled", values.choice(BuildUse)),
+            _key("quiet", values.duration(0, 3600)),
+            _key("poll", values.duration(1, 86400)),
+            _key("timeout", values.duration(10, 86400)),
+            _key("memory", values.integer(128, 1 << 20)),
+            _key("nice", values.integer(0, 19)),
+            _key("keep", values.integer(2, 1000)),
+            _key("size", values.integer(1, 4096)),
         ]
     ),
     "log": {"level": Key("log_level", _level)},
@@ -288,7 +301,7 @@ def _settings(fields: Mapping[tuple[str, str], Mapping[str, Any]], files: tuple[
         **of("log"),
         **{
             kind: replace(getattr(default, kind), **of(kind))
-            for kind in ("paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch")
+            for kind in ("paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch", "build")
         },
         roots=tuple(RootSettings(name, **given) for kind, name, given in named if kind == "root"),
         subnets=tuple(SubnetSettings(IPv4Network(name), **given) for kind, name, given in named if kind == "subnet"),

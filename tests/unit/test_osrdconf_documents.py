@@ -75,7 +75,7 @@ def test_the_ways_to_go_in_the_example_file_are_right_too() -> None:
 def test_the_defaults_of_the_example_file_are_the_defaults() -> None:
     settings, _ = parse_settings([("osrd.conf.example", EXAMPLE.encode())])
     default = Settings()
-    for field in ("cluster_conf", "paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch", "log_level"):
+    for field in ("cluster_conf", "paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch", "build", "log_level"):
         assert getattr(settings, field) == getattr(default, field), field
 
 
@@ -83,7 +83,7 @@ def test_the_defaults_of_the_manual_are_the_defaults() -> None:
     """Each plain default (one word or one text in bold) is read by the parser and compared with the model's."""
     default = Settings()
     seen = 0
-    for kind in ("paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch"):
+    for kind in ("paths", "tftp", "boot", "dhcp", "nfs", "hosts", "watch", "build"):
         for key, text in manual_keys(manual_sections()[titles(kind)]):
             found = re.match(r'.*default " (?:"([^"]*)"|(\S+)) \)$', text.split("\n", maxsplit=1)[0])
             value = (found[1] or found[2]).replace("\\-", "-") if found else ""
