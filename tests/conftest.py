@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.debian import BOOKWORM, debootstrap, kept
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
 
@@ -34,3 +36,9 @@ def refuse(reason: str) -> None:
     if IN_CI:
         pytest.fail(f"{reason}: CI must provide it")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def debian_minbase(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest Debian that debootstrap makes, for tests to copy: not to be written in."""
+    return kept("minbase", [BOOKWORM], debootstrap, tmp_path_factory.mktemp("debian-minbase"))

@@ -9,6 +9,7 @@ import pytest
 from osrd.engine.rootcreate import create_root
 from osrd.model.rootcare import Family
 from tests.cdsl.rootcare_world import care
+from tests.debian import copy, install
 
 pytestmark = [
     pytest.mark.root,
@@ -28,14 +29,11 @@ exec chroot "$1" sh -c "$3"
 
 
 @pytest.fixture(scope="module")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def debian(debian_minbase: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("debian") / "minbase"
-    packages = "systemd-sysv,dbus,openssh-server"
-    subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", made],
-        check=True,
-        capture_output=True,
-    )
+    made.mkdir()
+    copy(debian_minbase, made)
+    install(made, ["systemd-sysv", "dbus", "openssh-server"])
     return made
 
 
