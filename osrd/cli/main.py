@@ -82,15 +82,22 @@ def _discard_output() -> None:
 
 @click.group(cls=Border, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--bus", metavar="ADDRESS", help="The bus that osrd is on, when it is not the system bus.")
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Another osrd.conf, for the names of roots and for what is done without the daemon.",
+)
 @click.option("--no-color", is_flag=True, help="No colours, on a terminal either (like NO_COLOR in the environment).")
 @json_option
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
-def osrctl(ctx: click.Context, bus: str | None, no_color: bool) -> None:
+def osrctl(ctx: click.Context, bus: str | None, config: str | None, no_color: bool) -> None:
     """See and steer osrd, the Open Sharedroot daemon."""
     ctx.color = colour_rule(no_color)
     session = ctx.ensure_object(Session)
     session.address = bus
+    session.configuration = config or session.configuration
     # A name in another encoding than the terminal's must not end in UnicodeEncodeError.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

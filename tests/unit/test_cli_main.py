@@ -82,6 +82,17 @@ def test_usage_errors_exit_with_2() -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_another_osrd_conf_has_other_roots(tmp_path: Path) -> None:
+    configuration = tmp_path / "osrd.conf"
+    configuration.write_text(f"[root elsewhere]\npath = {tmp_path}\n")
+    done = program("--config", str(configuration), "cdsl", "list", "elsewhere")
+    assert f"{tmp_path} has no CDSL infrastructure" in done.stderr
+    assert "no such directory" in program("cdsl", "list", "elsewhere").stderr
+    missing = program("--config", str(tmp_path / "missing"), "cdsl", "list", "elsewhere")
+    assert missing.returncode == 2
+    assert "missing" in missing.stderr
+
+
 def test_no_bus_is_said_plainly() -> None:
     done = program("--bus", "unix:path=/nonexistent/bus", "status")
     assert done.returncode == Exit.UNREACHABLE
