@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A boot host with a wire: osrd, a DHCP and TFTP server and an NFS server in namespaces of their own, and machines
+that are switched on. The servers run on what osrd wrote and on nothing else.
+
+    machines --tap-- bridge osr0 192.168.122.1 --- dnsmasq, ganesha, rpcbind, osrd
+
+Mounts and the network exist in the namespaces only, and end with the process that holds them.
+"""
+
+import subprocess
+from pathlib import Path
+
+from tests.boot.ganesha import configuration
+from tests.dhcp.servers import Program
+from tests.end_to_end.sandbox import Sandbox
+from tests.eventually import eventually
+
+SERVER = "192.168.122.1"
+BRIDGE = "osr0"
+#: where the wiki page has its root on the server
+PLACE = "/mnt/virtual/nfsosr/fc11"
+
+_HOLD = """set -e
+ip link set lo up
+ip link add {bridge} type bridge
+ip addr add {server}/24 dev {bridge}
+ip link set {bridge} up
+mount -t tmpfs -o mode=755 none /mnt
+mkdir -p {place}
+mount -t tmpfs -o mode=755 none /run
+mount -t tmpfs -o mode=755 none /var/lib/nfs
+mkdir -p /run/rpcbind /run/ganesha /var/lib/nfs/ganesha
+echo ready
+exec sleep infinity
+"""
+
+CONF = """[cluster]
+config = {directory}/etc/cluster.conf
+[paths]
+state = {directory}/state
+runtime = {directory}/run
+cache = {directory}/cache
+templates = {directory}/etc/templates
+[tftp]
+root = {directory}/tftp
+[boot]
+server = 192.168.122.1
+timeout = 0
+append = {append}
+{boot}
+[root fc11]
+path = /mnt/virtual/nfsosr/fc11
+{root}
+[dhcp]
+config = {directory}/dnsmasq/osrd.conf
+hosts = {directory}/dnsmasq/hosts
+reload = none
+{dhcp}
+[nfs]
+exports = {directory}/exports.d/osrd.exports
+reload = none
+[hosts]
+file = {directory}/hosts
+"""
+
+
+class Lab(Sandbox):
+    """``root`` is the shared root on this machine; it is seen as PLACE by the servers and by osrd."""
+
+    def __init__(self, root: Path, cluster_conf: bytes, configuration_text: str) -> None:
+        super().__init__(cluster_conf, configuration_text)
+        self.directory.chmod(0o755)  # the TFTP server is not root
+        self.root = root
+        self._taps = 0
+        hold = _HOLD.format(bridge=BRIDGE, server=SERVER, place=PLACE)
+        argv = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", hold]
+        self._holder = self.spawn(argv, stdout=subprocess.PIPE)
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"ready\n"
+        self.wrapper = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--"]
+        self.inside("mount", "--bind", str(root), PLACE)
+
+    def inside(self, *argv: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run a program in the namespaces."""
+        done = subprocess.run(
+            [*self.wrapper, *argv], capture_output=True, text=True, check=False, env=self.environment, timeout=600
+        )
+        assert not check or done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def tap(self) -> str:
+        """A new cable; the name of its end for a machine."""
+        self._taps += 1
+        name = f"osrtap{self._taps}"
+        self.inside("ip", "tuntap", "add", "dev", name, "mode", "tap")
+        self.inside("ip", "link", "set", name, "master", BRIDGE, "up")
+        return name
+
+    def start_dhcp(self, program: Program) -> "subprocess.Popen[bytes]":
+        """Start a DHCP server on osrd's files."""
+        program.prepare()
+        with (self.directory / "dhcp.output").open("ab") as output:
+            process = self.spawn([*self.wrapper, *program.argv], stdout=output, stderr=output)
+        eventually(program.ready, "the DHCP server serves")
+        return process
+
+    def start_nfs(self) -> "subprocess.Popen[bytes]":
+        """Start the NFS server on osrd's list of exports. Version 3 finds its services through rpcbind."""
+        work = self.directory / "nfs"
+        work.mkdir(exist_ok=True)
+        exports = (self.directory / "exports.d/osrd.exports").read_text()
+        (work / "ganesha.conf").write_text(configuration(exports, str(work)))
+        with (work / "output").open("ab") as output:
+            self.spawn([*self.wrapper, "rpcbind", "-f", "-w"], stdout=output, stderr=output)
+            argv = ["ganesha.nfsd", "-F", "-f", f"{work}/ganesha.conf", "-L", f"{work}/log", "-p", f"{work}/pid"]
+            server = self.spawn([*self.wrapper, *argv], stdout=output, stderr=output)
+
+        def serving() -> bool:
+            assert server.poll() is None, (work / "output").read_text() + (work / "log").read_text()[-3000:]
+            return "NFS SERVER INITIALIZED" in (work / "log").read_text() if (work / "log").exists() else False
+
+        eventually(serving, "the NFS server serves", 60)
+        return server

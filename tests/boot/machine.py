@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine that boots over the network: QEMU with an iPXE option ROM (BIOS) or OVMF (UEFI) on a tap of the lab.
+
+Emulated, not virtualised: /dev/kvm is there on many machines that run tests in virtual machines and does not work in
+them. One processor each, since a second one only makes waiting for the first one slower.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from enum import StrEnum
+from pathlib import Path
+
+from tests.boot.lab import Lab
+
+OVMF = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class Machine:
+    """``disks`` are images, the first one /dev/vda. The console is a file that stays as long as the lab."""
+
+    def __init__(
+        self, lab: Lab, name: str, mac: str, firmware: Firmware = Firmware.BIOS, disks: tuple[Path, ...] = ()
+    ) -> None:
+        self.name, self.mac = name, mac
+        self._lab = lab
+        self._firmware = firmware
+        self._disks = disks
+        self.log = lab.directory / f"console-{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._from = 0
+        self._socket = lab.directory / f"console-{name}"
+        self._questions = 0
+        self._tap = lab.tap()
+
+    @property
+    def console(self) -> str:
+        """What it said since it was switched on."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_bytes()[self._from :].decode(errors="replace").replace("\r", "")
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def switch_on(self) -> None:
+        assert not self.running
+        self._from = self.log.stat().st_size if self.log.exists() else 0
+        part = self.log.with_suffix(f".{time.monotonic_ns()}")
+        argv = ["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "1", "-m", "768"]
+        argv += ["-display", "none", "-monitor", "none", "-no-reboot", "-nodefaults", "-vga", "none"]
+        self._socket.unlink(missing_ok=True)
+        console = f"socket,id=console,path={self._socket},server=on,wait=off,logfile={self.log},logappend=on"
+        argv += ["-chardev", console, "-serial", "chardev:console"]
+        argv += ["-netdev", f"tap,id=net0,ifname={self._tap},script=no,downscript=no"]
+        argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},bootindex=1"]
+        argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
+        if self._firmware is Firmware.UEFI:
+            variables = self._lab.directory / f"ovmf-{self.name}.fd"
+            shutil.copyfile(OVMF_VARS, variables)
+            argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}"]
+            argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
+        for number, disk in enumerate(self._disks):
+            argv += ["-drive", f"if=none,id=disk{number},format=raw,cache=unsafe,file.locking=off,file={disk}"]
+            argv += ["-device", f"virtio-blk-pci,drive=disk{number},share-rw=on"]
+        with part.open("wb") as output:
+            self._process = self._lab.spawn([*self._lab.wrapper, *argv], stdout=output, stderr=output)
+
+    def wait(self, pattern: str, seconds: float) -> "re.Match[str]":
+        """The first match of ``pattern`` on the console; the end of the console is in the error."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = re.search(pattern, self.console, re.M)
+            if found:
+                return found
+            if not self.running or time.monotonic() > deadline:
+                why = "is off" if not self.running else f"did not in {seconds:.0f} s"
+                raise AssertionError(f"{self.name}: no {pattern!r}: {why}; its console ends:\n{self.console[-4000:]}")
+            assert self._process is not None
+            try:
+                self._process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def ask(self, command: str, seconds: float = 120) -> str:
+        """What a command prints in the booted system: ``osr-agent`` of the root reads it from the console."""
+        self._questions += 1
+        number = self._questions
+        with socket.socket(socket.AF_UNIX) as console:
+            console.connect(str(self._socket))
+            console.sendall(f"{number} {command}\n".encode())
+        answer = self.wait(rf"^OSR-BEGIN {number}\n(?s:(.*?))^OSR-END {number} (\d+)$", seconds)
+        assert answer[2] == "0", f"{self.name}: {command} ended with {answer[2]}:\n{answer[1]}"
+        return "".join(line[2:] + "\n" for line in answer[1].splitlines() if line.startswith("| ")).rstrip("\n")
+
+    def wait_until_off(self, seconds: float) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} is still on:\n{self.console[-4000:]}") from None
+
+    def pull_the_plug(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
