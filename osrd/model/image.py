@@ -66,6 +66,17 @@ class ImageFile:
     target: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageContent:
+    """What is in an initrd. ``files`` are sorted by path; of several files of one name in several segments the last
+    counts, as for the kernel. ``texts`` are the contents of its small text files by path; ``unsearched`` counts the
+    text files that were left out because there were too many bytes of them."""
+
+    files: tuple[ImageFile, ...] = ()
+    texts: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    unsearched: int = 0
+
+
 class ImageState(StrEnum):
     CURRENT = "current"  # what menus start
     PREVIOUS = "previous"  # one menu line away

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 
 from osrd.model.errors import ConflictError, NotFoundError
 from osrd.observe.descent import Descent, descent
-from osrd.observe.inside import Inside
+from osrd.observe.inside import Inside, open_regular
 
 _PART = 1 << 20
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def differing(inside: Inside, copies: Mapping[str, str], winner: str) -> tuple[str, ...]:
@@ -121,19 +120,8 @@ def _attributes(place: tuple[int, str]) -> dict[str, bytes]:
 
 
 def _same_bytes(one: tuple[int, str], other: tuple[int, str]) -> bool:
-    with open(_regular(one), "rb") as mine, open(_regular(other), "rb") as theirs:
+    with open(open_regular(*one), "rb") as mine, open(open_regular(*other), "rb") as theirs:
         while part := mine.read(_PART):
             if theirs.read(len(part)) != part:
                 return False
         return not theirs.read(1)
-
-
-def _regular(place: tuple[int, str]) -> int:
-    """A descriptor of what was a regular file a moment ago; nothing else is really opened."""
-    path = os.open(place[1], _LOOK, dir_fd=place[0])
-    try:
-        if not stat.S_ISREG(os.fstat(path).st_mode):
-            raise OSError(errno.ELOOP, "was replaced while it was read")
-        return os.open(f"/proc/self/fd/{path}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(path)

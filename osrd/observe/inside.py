@@ -62,6 +62,18 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
     raise OSError(number, os.strerror(number), path)
 
 
+def open_regular(directory: int, name: str) -> int:
+    """A descriptor of what was a regular file ``name`` in the open ``directory`` a moment ago; nothing else is really
+    opened. Raises OSError."""
+    path = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(path).st_mode):
+            raise OSError(errno.ELOOP, "was replaced while it was read")
+        return os.open(f"/proc/self/fd/{path}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(path)
+
+
 def is_plain(path: str) -> bool:
     """Whether ``path`` names something below a root by components alone: relative, none empty, ``.`` or ``..``."""
     try:
