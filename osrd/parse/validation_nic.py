@@ -15,6 +15,11 @@ _NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9_.@+-]{1,15}", re.ASCII)
 _NAME_RULE = 'use at most 15 letters, digits, "_", "-", "." or "@", as "ip link" shows the interface'
 
 
+def is_nic_name(text: str) -> bool:
+    """Whether an interface can have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
 def called(nic: Nic) -> str:
     """What to call the interface in a message."""
     return nic.name if _NAME.fullmatch(nic.name) else shown(nic.name) if nic.name else "an eth"

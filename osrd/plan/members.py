@@ -24,7 +24,7 @@ def members_of(
     kept: list[Node] = []
     findings: list[Finding] = []
     for index, node in enumerate(cluster.nodes):
-        if settings and section and not _uses(node, settings, section):
+        if settings and section and not uses(node, settings, section):
             continue
         if trouble := _trouble(node, ids, names):
             message = f"{_called(node)} {trouble}, so it has no copies of host-dependent files"
@@ -36,7 +36,7 @@ def members_of(
     return Members(tuple(str(node.nodeid) for node in kept), tuple(node.name for node in kept)), tuple(findings)
 
 
-def _uses(node: Node, settings: Settings, section: RootSettings) -> bool:
+def uses(node: Node, settings: Settings, section: RootSettings) -> bool:
     """Two sections may speak about one directory (two volumes of one server): the directory counts. A node without
     com_info boots from its own disk."""
     root = root_of_volume(settings, node.root) if node.com_info else None

@@ -16,8 +16,9 @@ from osrd.model.errors import InvalidConfigError
 from osrd.model.finding import Finding, Severity
 from osrd.model.output import Content, Kind, Output, Stage, text_recipe
 from osrd.model.settings import BootWay, RootSettings, Settings, UefiLoader
-from osrd.plan.cmdline import append_words, grub_words, is_plain, is_word, nic_words, node_words, word
+from osrd.plan.cmdline import append_words, grub_words, is_plain, is_word, node_words, word
 from osrd.plan.kernels import BootPair
+from osrd.plan.nicwords import nic_words
 from osrd.plan.roots import boot_way
 from osrd.plan.templating import TEMPLATES, Renderer, TemplateFailedError, Templates
 

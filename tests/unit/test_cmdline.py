@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from osrd.model.cluster import Nic, RootVolume
 from osrd.model.errors import InvalidConfigError
 from osrd.model.settings import BootWay
-from osrd.plan.cmdline import append_words, grub_words, nic_words, node_words, word
+from osrd.plan.cmdline import append_words, grub_words, node_words, word
+from osrd.plan.nicwords import nic_words
 from tests.unit.planning import eth, mac, node
 
 
