@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from osrd.model.finding import Finding
 from osrd.model.settings import BootWay
 
 
@@ -108,19 +109,39 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which images of a root are offered ("": none), and the ``rejected`` ones: rolled back from, and not taken again
-    by osrd itself."""
+    by osrd itself. ``fallen`` are the names of nodes that did not come up with the current image and whose menus start
+    the previous one by themselves ([root] ``previous-after``); another current image clears them."""
 
     current: str = ""
     previous: str = ""
     rejected: tuple[str, ...] = ()
+    fallen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFailure:
+    """The last build of a kernel failed. ``when`` it ended; ``attempts`` in a row with this ``fingerprint``;
+    ``message`` says why; ``log`` is the absolute path of what it printed, "" when it printed nothing or it is gone."""
+
+    kernel: str
+    fingerprint: str
+    when: float
+    attempts: int
+    message: str
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RootImages:
-    """The images of one root, the newest first, and what is chosen of them."""
+    """The images of one root, the newest first (highest sequence), what is chosen of them, and the failed builds, one
+    for each kernel. ``findings`` tell what of the store cannot be read; with ``unknown`` that is the choice itself, so
+    that nothing may be concluded from an empty one."""
 
     images: tuple[Image, ...] = ()
     choice: Choice = Choice()
+    failures: tuple[BuildFailure, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unknown: bool = False
 
     def get(self, identity: str) -> Image | None:
         return next((image for image in self.images if image.id == identity), None)
@@ -162,7 +183,8 @@ class BuildLimits:
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """What a node last said of itself through its own tree (osr.dracut(7), NODE REPORT): the ``step`` it reached
+    """What the ``node`` (its name in cluster.conf) last said of itself through its own tree (osr.dracut(7), NODE
+    REPORT), which anybody who can write in the root may have forged: the ``step`` it reached
     (``root`` from the initrd, ``up`` from the running system), since ``time``; ``fingerprint`` of the image that it
     booted, "" unknown; ``attempts`` counts boots since it last was up."""
 

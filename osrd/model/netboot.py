@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from osrd.model.image import RootImages
 from osrd.model.output import FileState
 from osrd.model.settings import Architecture
 
@@ -43,7 +44,8 @@ class HostFacts:
 
     ``sources`` maps paths of ``files`` to where their content really is, when symbolic links inside a shared root led
     elsewhere; ``modules`` maps directories of GRUB modules to a digest over all of them; ``present`` holds the paths
-    below the TFTP root, of those that matter, at which there is a file.
+    below the TFTP root, of those that matter, at which there is a file; ``images`` has the images of each [root] that
+    takes its kernels from osrd's store, by name.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -52,3 +54,4 @@ class HostFacts:
     sources: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
+    images: Mapping[str, RootImages] = field(default_factory=dict)

@@ -119,6 +119,14 @@ class BootSettings:
     keep_generations: int = 10
 
 
+class KernelUse(StrEnum):
+    """For which kernels of a root initrds are built: NEWEST, so that there is what nodes boot; ALL, so that each of
+    them can be chosen at once."""
+
+    NEWEST = "newest"
+    ALL = "all"
+
+
 #: What ``link`` says in place of a node when this host must mount nothing.
 NO_LINK = "none"
 
@@ -130,7 +138,9 @@ class RootSettings:
     ``volume`` is matched against ``rootvolume@name`` (``server:/path`` or a device), "" matches every volume that
     no other section matches. ``path`` is the root on this host. Kernels and initrds are files of this host.
     ``way`` and ``export_options`` of None mean the general setting. ``link`` is the node whose tree is mounted at the
-    link on this host, NO_LINK for none, "" for the lowest node.
+    link on this host, NO_LINK for none, "" for the lowest node. ``kernels`` get initrds when there is no ``kernel``;
+    a node that tried ``previous_after`` times in vain to come up with the current image starts the previous one by
+    itself, with 0 never.
     """
 
     name: str
@@ -144,6 +154,13 @@ class RootSettings:
     append: str = ""
     export_options: str | None = None
     link: str = ""
+    kernels: KernelUse = KernelUse.NEWEST
+    previous_after: int = 0
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the kernels of its nodes come from osrd's image store."""
+        return bool(self.path) and not self.kernel
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ from hashlib import sha256
 from importlib.resources import files
 
 from osrd.model.errors import InvalidConfigError, NotFoundError
+from osrd.model.image import RootImages
 from osrd.model.netboot import HostFacts, StoredPair, TemplateSource
 from osrd.model.output import FileState
 from osrd.model.settings import RootSettings, Settings
 from osrd.observe.hashing import Hasher
+from osrd.observe.images import ImageReader, store_directory
 from osrd.observe.inputs import read_input
+from osrd.parse.imagestore import CHOICE, FAILURES
 from osrd.plan.loaders import module_directories, served_files, sources
 from osrd.plan.templating import BUILTIN, TEMPLATES
 
@@ -32,6 +35,7 @@ class FactFinder:
         #: what each module directory was when it was last looked through, and the digest over it
         self._modules_seen: dict[str, tuple[tuple[int, int, int], str]] = {}
         self._builtin: dict[str, TemplateSource] = {}
+        self._images: ImageReader | None = None
 
     def find(
         self,
@@ -57,13 +61,19 @@ class FactFinder:
             state = self._hasher.state(path)
             if isinstance(state, FileState):
                 found[path] = state
+        images = self._find_images(settings)
+        for path in _offered_files(images):
+            state = self._hasher.state(path)
+            if isinstance(state, FileState):
+                found[path] = state
         directories = module_directories(settings)
         modules = {
             path: digest for path in directories if (digest := self._modules(path, rehash=rehash, glance=glance))
         }
         present = frozenset(path for path in served_files(settings) if os.path.isfile(path))
         self._hasher.end()
-        return HostFacts(found, self._templates(settings.paths.templates), dict(pairs), origins, modules, present)
+        templates = self._templates(settings.paths.templates)
+        return HostFacts(found, templates, dict(pairs), origins, modules, present, images)
 
     def watched(self, settings: Settings) -> Mapping[str, frozenset[str] | None]:
         """Directories whose changes matter, and the names in them that do; None when all names do.
@@ -78,7 +88,20 @@ class FactFinder:
                 names.setdefault(directory, set()).add(name)
         watched: dict[str, frozenset[str] | None] = {path: frozenset(each) for path, each in names.items()}
         watched[settings.paths.templates] = None
+        chosen = frozenset((CHOICE, FAILURES))
+        store = store_directory(settings.paths.state)
+        watched.update({f"{store}/{root.name}": chosen for root in settings.roots if root.takes_images})
         return watched
+
+    def _find_images(self, settings: Settings) -> Mapping[str, RootImages]:
+        """What the store has for each root that takes its kernels from there."""
+        taking = [root.name for root in settings.roots if root.takes_images]
+        if not taking:
+            return {}
+        if self._images is None or self._images.directory != store_directory(settings.paths.state):
+            self._images = ImageReader(settings.paths.state)
+        stored = self._images.read()
+        return {name: stored[name] for name in taking if name in stored}
 
     def _modules(self, directory: str, *, rehash: bool, glance: bool) -> str:
         """A digest over the GRUB modules in ``directory``, "" when there are none. All of them: which ones end up in
@@ -109,6 +132,12 @@ class FactFinder:
         if not self._builtin:
             self._builtin = builtin_templates()
         return {**self._builtin, **_overrides(directory)}
+
+
+def _offered_files(images: Mapping[str, RootImages]) -> list[str]:
+    """The kernels and initrds that may be published: of the current and the previous image of each root."""
+    offered = [each.get(name) for each in images.values() for name in (each.choice.current, each.choice.previous)]
+    return [path for image in offered if image is not None for path in (image.kernel_file, image.initrd_file)]
 
 
 def builtin_templates() -> dict[str, TemplateSource]:

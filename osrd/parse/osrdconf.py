@@ -17,6 +17,7 @@ from osrd.model.settings import (
     BuildUse,
     DhcpBackend,
     InotifyUse,
+    KernelUse,
     RootSettings,
     Settings,
     SubnetSettings,
@@ -26,7 +27,7 @@ from osrd.parse import values
 from osrd.parse.ini import MOST_FINDINGS, Entry, Section, read_ini
 from osrd.parse.osrdconf_rules import Origin, Places, contradictions
 
-#: of one section; the fullest has eleven keys, so more are mistakes that were reported before
+#: of one section; the fullest has a dozen keys, so more are mistakes that were reported before
 _MOST_ENTRIES = 1000
 _ROOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -96,6 +97,8 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("append", values.text_line),
             _key("export-options", values.export_options),
             _key("link", values.tree),
+            _key("kernels", values.choice(KernelUse)),
+            _key("previous-after", values.integer(0, 1000)),
         ]
     ),
     "dhcp": dict(
@@ -253,9 +256,14 @@ def _section_name(section: Section, kind: str, name: str, reading: _Reading) -> 
         return None
 
 
+def is_root_name(name: str) -> bool:
+    """Whether a [root] section can have this name."""
+    return _ROOT_NAME.fullmatch(name) is not None
+
+
 def _root_name(name: str) -> str:
     """Names of roots become parts of file names and of object paths."""
-    if _ROOT_NAME.fullmatch(name):
+    if is_root_name(name):
         return name
     raise InvalidConfigError(
         "is no name for a root", "use letters, digits, dots, dashes and underscores, at most 64, no dot at the start"
