@@ -113,15 +113,17 @@ class ImageReader:
         """What ``parse`` makes of ``file``, or made of it before. Raises what it and read_input() raise."""
         try:
             status = os.stat(file)
-        except OSError:
-            status = None
+        except FileNotFoundError:
+            raise NotFoundError(f"{file}: there is no such file") from None
+        except OSError as error:
+            raise InvalidConfigError(f"{file}: cannot be read: {error.strerror}") from error
         now = time.time_ns()
-        seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) if status else ()
+        seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         known = self._known.get(file)
         if known is None or known[0] != seen:
             value = parse(read_input(file, JSON_LIMIT).data, file)
             known = seen, value
-            if status is None or status.st_ctime_ns > now - _TICK:
+            if status.st_ctime_ns > now - _TICK:
                 return value
         self._used[file] = known
         found: _T = known[1]

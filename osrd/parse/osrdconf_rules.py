@@ -167,6 +167,20 @@ def _roots(settings: Settings, places: Mapping[Origin, Place]) -> Iterator[Findi
             yield _conflict(code, places, origin, message, fix=fix, value=kernel or initrd, severity=Severity.WARNING)
 
 
+def _images(settings: Settings, places: Mapping[Origin, Place]) -> Iterator[Finding]:
+    """Keys that speak about images of osrd's own, where there are none."""
+    for root in settings.roots:
+        for key in ("kernels", "previous-after"):
+            origin = ("root", root.name, key)
+            if origin not in places or root.takes_images:
+                continue
+            why = f"with kernel = {root.kernel}" if root.kernel else "without path"
+            message = f"{key} of [root {root.name}] has no effect {why}: osrd builds no initrds for this root"
+            fix = f"remove {key}, or {'remove kernel and initrd' if root.kernel else 'set path'}"
+            other = ("root", root.name, "kernel") if root.kernel else None
+            yield _conflict("no-images", places, origin, message, fix=fix, other=other, severity=Severity.WARNING)
+
+
 def _quiet_and_limit(settings: Settings, places: Mapping[Origin, Place]) -> Iterator[Finding]:
     watch = settings.watch
     if watch.quiet > watch.limit:
@@ -203,6 +217,7 @@ _RULES: tuple[Callable[[Settings, Mapping[Origin, Place]], Iterator[Finding]], .
     _reloads,
     _subnets,
     _roots,
+    _images,
     _quiet_and_limit,
     _files,
 )

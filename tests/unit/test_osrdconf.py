@@ -13,6 +13,7 @@ from osrd.model.finding import Finding, Place, Severity
 from osrd.model.settings import (
     Architecture,
     BootWay,
+    KernelUse,
     Reload,
     ReloadMethod,
     RootSettings,
@@ -347,6 +348,23 @@ def test_half_a_pair_is_a_warning(prefix: str) -> None:
     assert finding.place == Place(MAIN, 2)
     finding = only(f"[root a]\n{prefix}initrd = /boot/k\n")
     assert (finding.code, finding.severity) == ("initrd-without-kernel", Severity.WARNING)
+
+
+@pytest.mark.parametrize("key", ["kernels = all", "previous-after = 3"])
+@pytest.mark.parametrize(("others", "why"), [("path = /srv/web\nkernel = /v\ninitrd = /i\n", "/v"), ("", "path")])
+def test_keys_about_images_where_there_are_none_are_warnings(key: str, others: str, why: str) -> None:
+    finding = only(f"[root web]\n{others}{key}\n")
+    assert (finding.code, finding.severity, finding.attribute) == ("no-images", Severity.WARNING, key.partition(" ")[0])
+    assert finding.place is not None
+    assert finding.place.line == 2 + others.count("\n")
+    assert why in finding.message
+
+
+def test_what_is_built_for_a_root() -> None:
+    (root,) = settings("[root web]\npath = /srv/web\nkernels = all\nprevious-after = 3\n").roots
+    assert (root.takes_images, root.kernels, root.previous_after) == (True, KernelUse.ALL, 3)
+    assert only("[root web]\npath = /srv/web\nkernels = some\n").place == Place(MAIN, 3)
+    assert only("[root web]\npath = /srv/web\nprevious-after = -1\n").place == Place(MAIN, 3)
 
 
 def test_bytes_that_are_no_text() -> None:
