@@ -166,6 +166,7 @@ class Desirer:
         """Kernels and loaders. Menus that stay as they are name kernels that nothing else wants any more, so no kernel
         is removed while there are such menus."""
         collected.findings += offers.findings
+        collected.contents.update(offers.spare())
         for output, content in offers.files():
             collected.emit(output, content)
         if collected.frozen_nodes or collected.frozen_kinds & MENU_KINDS:

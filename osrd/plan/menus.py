@@ -41,13 +41,17 @@ _SHARED = (
 
 _NOT_SHOWN = re.compile(r"[^A-Za-z0-9 _./:=,@%+~()-]", re.ASCII)
 
+#: The entries of a node's menus.
+CURRENT, PREVIOUS = "osr", "previous"
+
 #: Called for every output with its content; returns nothing.
 Emit = Callable[[Output, Content], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Everything but the node that its menus depend on: equal surroundings and an equal node give equal files."""
+    """Everything but the node that its menus depend on: equal surroundings and an equal node give equal files.
+    ``default`` is the entry that is started when nobody chooses."""
 
     directory: str
     grub_base: str
@@ -60,6 +64,7 @@ class Surroundings:
     pair: BootPair
     templates: str
     kinds: frozenset[Kind]
+    default: str = CURRENT
 
 
 def shown(text: str) -> str:
@@ -73,11 +78,12 @@ def surroundings(
     root: RootSettings,
     pair: BootPair,
     *,
+    way: BootWay | None = None,
     templates: str,
     kinds: frozenset[Kind],
 ) -> Surroundings:
-    """What the menus of the nodes of ``root`` have in common. Raises InvalidConfigError for settings that no command
-    line can hold."""
+    """What the menus of the nodes of ``root`` have in common; ``way`` of None is the configured one. Raises
+    InvalidConfigError for settings that no command line can hold."""
     for text, what in (
         (cluster.name, "name of the cluster"),
         (settings.tftp.served("x"), "prefix of [tftp]"),
@@ -93,7 +99,7 @@ def surroundings(
         cluster.name,
         shown(cluster.file),
         settings.boot.timeout,
-        boot_way(settings, root),
+        way or boot_way(settings, root),
         append,
         pair,
         templates,
@@ -204,6 +210,7 @@ def _node_values(node: Node, around: Surroundings) -> dict[str, object]:
         "cluster": around.cluster,
         "cluster_file": around.cluster_file,
         "timeout": around.timeout,
+        "default": around.default,
         "base": around.grub_base,
         "ipxe_base": around.ipxe_base,
         "kernel": pair.kernel,

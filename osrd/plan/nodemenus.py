@@ -116,7 +116,7 @@ class NodeMenus:
         if not self.broken:
             return
         failed = {broken.key for broken in self.broken.values()}
-        now = {key: offers.of(node.root).around for node in nodes if (key := key_of(node)) in failed}
+        now = {key: offers.of(node.root).to(node).around for node in nodes if (key := key_of(node)) in failed}
         self.broken = {kind: broken for kind, broken in self.broken.items() if now.get(broken.key) == broken.around}
 
     def _edited(self, nodes: tuple[Node, ...], last: Made, contents: dict[str, Content]) -> Made | None:
@@ -125,7 +125,7 @@ class NodeMenus:
         if not last.distinct:
             return None
         was, now = between(last.nodes, nodes)
-        middle = [last.offers.known(node.root) for node in nodes[now]]
+        middle = [last.offers.known(node) for node in nodes[now]]
         offers = [offer for offer in middle if offer is not None]
         offered = [*last.offered[: was.start], *offers, *last.offered[was.stop :]]
         if len(offers) < len(middle) or any(offer not in offered for offer in set(last.offered[was])):

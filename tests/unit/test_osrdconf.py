@@ -354,7 +354,11 @@ def test_half_a_pair_is_a_warning(prefix: str) -> None:
 @pytest.mark.parametrize(("others", "why"), [("path = /srv/web\nkernel = /v\ninitrd = /i\n", "/v"), ("", "path")])
 def test_keys_about_images_where_there_are_none_are_warnings(key: str, others: str, why: str) -> None:
     finding = only(f"[root web]\n{others}{key}\n")
-    assert (finding.code, finding.severity, finding.attribute) == ("no-images", Severity.WARNING, key.partition(" ")[0])
+    assert (finding.code, finding.severity, finding.attribute) == (
+        "no-images",
+        Severity.WARNING,
+        key.partition(" ")[0],
+    )
     assert finding.place is not None
     assert finding.place.line == 2 + others.count("\n")
     assert why in finding.message
