@@ -35,9 +35,9 @@ while IFS= read -r line; do
     value=${line#*=\'}
     value=${value%\'}
     whole=
-    while case $value in *"'\''"*) ;; *) false ;; esac; do
-        whole=$whole${value%%"'\''"*}\'
-        value=${value#*"'\''"}
+    while [ "${value#*\'\"\'\"\'}" != "$value" ]; do
+        whole=$whole${value%%\'\"\'\"\'*}\'
+        value=${value#*\'\"\'\"\'}
     done
     printf '%s\n' "$whole$value"
 done < "$1"
@@ -298,7 +298,7 @@ def test_whatever_a_node_says_every_line_is_a_key_and_a_value(a: str, b: str, c:
         lines = content.decode().split("\n")
         assert lines.pop() == ""
         if path.endswith(".conf"):
-            assert all(re.fullmatch(r"OSR_[A-Z0-9_]+='(?:[^']|'\\'')*'", line) for line in lines), content
+            assert all(re.fullmatch(r"""OSR_[A-Z0-9_]+='(?:[^']|'"'"')*'""", line) for line in lines), content
         elif path.startswith("network/legacy/"):
             assert all(re.fullmatch(r"[A-Za-z0-9_./:=,@%+\[\]~-]+", line) for line in lines)
         elif path.startswith("network/"):

@@ -11,7 +11,7 @@ built, and take to /etc/osr in it (osr.dracut(7), DATA).
     network/...         its NICs for each provider, osrd/plan/initrd/network.py
 
 The .conf files are lines ``KEY='value'``: values are data for a ``while read`` loop as well as for a shell that
-sources the file; a quote in a value is ``'\\''``, and no value has a line break. The same inputs give the same bytes.
+sources the file; a quote in a value is ``'"'"'``, and no value has a line break. The same inputs give the same bytes.
 The version of cluster.conf is not in them, nor is time: an edit that means nothing to an initrd must not rebuild it.
 """
 
@@ -83,8 +83,8 @@ def conf(values: Mapping[str, str]) -> bytes:
 
 
 def quoted(value: str) -> str:
-    """``value`` as data for a shell, the same way whatever is in it."""
-    return "'" + value.replace("'", "'\\''") + "'"
+    """``value`` as shlex.quote writes it, but in quotes whatever it is."""
+    return "'" + value.replace("'", "'\"'\"'") + "'"
 
 
 def _names(cluster: Cluster, layout: Layout) -> dict[str, str]:
