@@ -8,6 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValu
 from osrd.model.cluster import Nic, Node
 from osrd.model.errors import InvalidConfigError
 
+_MTU = range(68, 65536)
+
 
 class NicKind(StrEnum):
     ETHERNET = "ethernet"
@@ -86,6 +88,24 @@ def bond_options(bond: Nic) -> tuple[tuple[str, str], ...]:
     values = [value for name, value in bond.properties if name.upper() == "BONDING_OPTS"]
     words = values[-1].strip("\"' ").split() if values else []
     return tuple((name, value) for name, _, value in (word.partition("=") for word in words))
+
+
+def property_number(nic: Nic, name: str, allowed: range) -> int | None:
+    """What the property ``name`` says, None when nothing. Raises InvalidConfigError."""
+    values = [value for key, value in nic.properties if key.upper() == name]
+    text = values[-1].strip("\"' ") if values else ""
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) in allowed:
+        return int(text)
+    raise InvalidConfigError(
+        f"{name} {text!r} of NIC {nic.name} is no number from {allowed[0]} to {allowed[-1]}", "correct it"
+    )
+
+
+def mtu_of(nic: Nic) -> int | None:
+    """The size of packets that it is set to. Raises InvalidConfigError."""
+    return property_number(nic, "MTU", _MTU)
 
 
 def fixed_address(nic: Nic) -> IPv4Interface:

@@ -8,8 +8,9 @@ network provider of dracut understands. Names of the pattern ethN may not be giv
 import re
 
 from osrd.model.cluster import Nic, Node
+from osrd.model.errors import InvalidConfigError
 from osrd.plan.cmdline import word
-from osrd.plan.nics import NicKind, below, bond_options, carrier, fixed_address, kind_of, route
+from osrd.plan.nics import NicKind, below, bond_options, carrier, fixed_address, kind_of, mtu_of, route
 
 _KERNEL_NIC_NAME = re.compile(r"eth(\d+)", re.ASCII)
 
@@ -88,10 +89,20 @@ def _device(node: Node, device: Nic, kind: NicKind) -> list[str]:
         return [word(f"vlan={device_name(device)}:{device_name(lower)}", "VLAN")]
     if kind is NicKind.BOND:
         slaves = ",".join(boot_name(nic) for nic in node.nics if nic.master == device.name and nic.mac)
-        options = ",".join(f"{name}={value}" if value else name for name, value in bond_options(device))
+        options = ",".join(_option(node, name, value) for name, value in bond_options(device))
         return [word(f"bond={device.name}:{slaves}" + (f":{options}" if options else ""), "bond")]
     ports = [device_name(nic) for nic in node.nics if nic.bridge == device.name]
     return [word(f"bridge={device.name}:{','.join(ports)}", "bridge")] if ports else []
+
+
+def _option(node: Node, name: str, value: str) -> str:
+    if "," in value:
+        raise InvalidConfigError(
+            f"the bond option {name} of {node.name} has several values, which a command line cannot say", "give it one"
+        )
+    if name == "primary":
+        value = next((device_name(nic) for nic in node.nics if nic.name == value), value)
+    return f"{name}={value}" if value else name
 
 
 def boot_name(nic: Nic) -> str:
@@ -108,7 +119,9 @@ def device_name(nic: Nic) -> str:
 
 
 def _ip_word(node: Node, nic: Nic, device: str) -> str:
+    mtu = f":{mtu_of(nic)}" if mtu_of(nic) else ""
     if nic.is_dhcp:
-        return f"ip={device}:dhcp" if device else "ip=dhcp"
+        return f"ip={device}:dhcp{mtu}" if device else "ip=dhcp"
     fixed_address(nic)
-    return word(f"ip={nic.ip}::{nic.gateway}:{nic.mask}:{node.name}:{device}:none", f"address of NIC {nic.name}")
+    text = f"ip={nic.ip}::{nic.gateway}:{nic.mask}:{node.name}:{device}:none{mtu}"
+    return word(text, f"address of NIC {nic.name}")

@@ -14,12 +14,11 @@ from osrd.model.address import is_unicast
 from osrd.model.cluster import Nic, Node
 from osrd.model.errors import InvalidConfigError
 from osrd.parse.validation_nic import host_address, is_nic_name
-from osrd.plan.nics import NicKind, below, bond_options, fixed_address, kind_of
+from osrd.plan.nics import NicKind, below, bond_options, fixed_address, kind_of, mtu_of, property_number
 from osrd.plan.nicwords import is_layered, is_wanted
 
 _OPTION = re.compile(r"[A-Za-z0-9_.,:+-]+", re.ASCII)
 _YES = ("yes", "on", "true", "1")
-_MTU = range(68, 65536)
 _DELAY = range(301)
 
 
@@ -108,7 +107,7 @@ def _device(node: Node, nic: Nic) -> Device:
         dhcp=nic.is_dhcp,
         address=address,
         gateway=nic.gateway if address else "",
-        mtu=_number(node, label, "MTU", properties, _MTU) or 0,
+        mtu=mtu_of(nic) or 0,
         master=nic.master,
         bridge=nic.bridge,
         parent=below(nic) if kind is NicKind.VLAN else "",
@@ -116,19 +115,8 @@ def _device(node: Node, nic: Nic) -> Device:
         vlans=tuple(other.name for other in node.nics if other.vlan and below(other) == nic.name and is_wanted(other)),
         options=tuple(_options(node, nic)) if kind is NicKind.BOND else (),
         stp=properties.get("STP", "").lower() in _YES,
-        delay=_number(node, label, "DELAY", properties, _DELAY),
+        delay=property_number(nic, "DELAY", _DELAY),
         shared_mac=is_layered(node),
-    )
-
-
-def _number(node: Node, label: str, name: str, properties: dict[str, str], allowed: range) -> int | None:
-    text = properties.get(name, "").strip("\"'")
-    if not text:
-        return None
-    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) in allowed:
-        return int(text)
-    raise InvalidConfigError(
-        f"{name} {text!r} of NIC {label} of {node.name} is no number from {allowed[0]} to {allowed[-1]}", "correct it"
     )
 
 
