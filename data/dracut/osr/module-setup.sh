@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC2154 # variables of dracut
+# dracut module osr: boots one node of a shared root (osr.dracut(7)). Variables of dracut: moddir, initdir, dracutbasedir.
+
+# Only when asked for: dracut -a osr, or a dracut.conf that says so.
+check() {
+    return 255
+}
+
+has_module() {
+    compgen -G "$dracutbasedir/modules.d/[0-9][0-9]$1" > /dev/null
+}
+
+depends() {
+    # It decides which network provider the module network takes; also under dracut -m, which asks no check().
+    has_module osr-network && echo -n "osr-network "
+    # initqueue is a module of its own from dracut-ng 108 on.
+    has_module initqueue && echo -n "initqueue "
+    has_module network && echo -n "network "
+    # Without mount.nfs in the root no node mounts NFS from it, and the module nfs would refuse.
+    [[ -n $(find_binary mount.nfs) ]] && has_module nfs && echo -n "nfs "
+    return 0
+}
+
+installkernel() {
+    # The image is for every node, not for the machine that it is built on.
+    hostonly='' instmods nfs nfsv3 nfsv4 af_packet bonding 8021q bridge llc stp
+}
+
+install_script() {
+    inst_script "$moddir/$1" "$2"
+}
+
+# An image for all nodes must not have the identity of one: with a common machine id DHCP takes them for one client.
+forget_identity() {
+    rm -f "$initdir/etc/hostname" "$initdir/etc/machine-id"
+    : > "$initdir/etc/machine-id"
+    chmod 0444 "$initdir/etc/machine-id"
+}
+
+# What osrd found out at build time and is the same for every node; osr-cluster adds what differs.
+install_data() { # "install" alone would be dracut's function below
+    local source="${dracutsysrootdir-}/etc/osr/initrd" name
+    mkdir -p "$initdir/etc/osr"
+    for name in format build osr.conf; do
+        [[ ! -f $source/$name ]] || command install -m 0644 "$source/$name" "$initdir/etc/osr/$name"
+    done
+    if [[ -s $source/cmdline ]]; then
+        mkdir -p "$initdir/etc/cmdline.d"
+        command install -m 0644 "$source/cmdline" "$initdir/etc/cmdline.d/10-osr.conf"
+    fi
+}
+
+install() {
+    local name
+    inst_multiple mkdir mount umount cat sed grep sort readlink sleep ip flock rm mv cp ln chmod modprobe sync reboot tr
+    inst_simple "$moddir/osr-lib.sh" /lib/osr/osr-lib.sh
+    inst_simple "$moddir/osr-report.sh" /lib/osr/osr-report
+    install_script osrroot.sh /sbin/osrroot
+    install_script osr-param.sh /sbin/osr-param
+    for name in getparameter setparameter delparameter listparameters; do
+        ln -sfn osr-param "$initdir/sbin/$name"
+    done
+    # The numbers: before nfs (90) and the network providers (91 to 99); after an overlay (10) and /usr (50).
+    inst_hook cmdline 02 "$moddir/osr-cmdline.sh"
+    inst_hook netroot 10 "$moddir/osr-netroot.sh"
+    inst_hook initqueue/settled 60 "$moddir/osr-retry.sh"
+    inst_hook initqueue/timeout 60 "$moddir/osr-timeout.sh"
+    inst_hook pre-pivot 60 "$moddir/osr-cdsl.sh"
+    inst_hook pre-pivot 62 "$moddir/osr-provision.sh"
+    inst_hook pre-pivot 65 "$moddir/osr-mounts.sh"
+    inst_hook pre-pivot 90 "$moddir/osr-publish.sh"
+    inst_hook cleanup 05 "$moddir/osr-cleanup.sh"
+    inst_hook emergency 50 "$moddir/osr-emergency.sh"
+    inst_hook shutdown-emergency 10 "$moddir/osr-emergency.sh"
+    install_data
+    forget_identity
+    # shellcheck disable=SC2119 # of dracut before 108
+    ! declare -F dracut_need_initqueue > /dev/null || dracut_need_initqueue
+}
