@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from osrd.model.cdsl import Layout
 from osrd.model.cluster import Filesystem, Nic, Node, RootVolume
 from osrd.model.finding import Severity
+from osrd.model.settings import BootWay, Settings
 from osrd.parse.clusterconf import parse_cluster
 from osrd.plan.initrd.clusterfs import ClusterFiles, clusterfs_files, needs
+from osrd.plan.initrd.data import initrd_data
 from tests.unit import planning
 from tests.unit.planning import cluster
 
@@ -21,7 +24,7 @@ def volume(fstype: str, options: str = "", device: str = "/dev/vg/root") -> Root
 
 def eth(number: int, network: int = 99, **others: object) -> Nic:
     ip = f"10.0.{network}.{number}"
-    return planning.eth(number, f"eth{network}", **{"ip": ip, "mask": "255.255.255.0", **others})
+    return planning.eth(number, f"eth{network}", **{"ip": ip, "mask": "255.255.255.0", "gateway": "", **others})
 
 
 def node(number: int, fstype: str = "gfs2", **others: object) -> Node:
@@ -156,4 +159,20 @@ def test_whatever_the_names_are_nobody_is_there_twice(given: list[tuple[str, str
         lines = made.files.get(path, b"").split(b"\n")
         ids = [line for line in lines if line.startswith(key)]
         assert len(ids) == len(set(ids))
-    assert clusterfs_files(cluster(*reversed(nodes))).files.keys() == made.files.keys()
+
+
+@pytest.mark.parametrize("way", list(BootWay))
+def test_the_data_of_an_image_has_it_in_both_ways(way: BootWay) -> None:
+    other = node(2, "nfs4", root=planning.VOLUME)
+    made = initrd_data(cluster(node(1), other, node(3, nics=(eth(3, ip="dhcp"),))), Settings(), None, Layout(), way)
+    assert {"corosync/corosync.conf", "dlm/dlm.conf"} <= made.files.keys()
+    assert made.files["cmdline"] == b"", "nobody mounts it before corosync runs"
+    assert ("nodes.d/1.conf" in made.files) == (way is BootWay.FULL)
+    assert "nodes.d/3.conf" not in made.files
+    assert ("initrd-member", "node3") in [(finding.code, finding.node) for finding in made.findings]
+
+
+def test_the_data_of_other_images_does_not() -> None:
+    made = initrd_data(cluster(node(1, "ext4")), Settings(), None, Layout(), BootWay.FULL)
+    assert made.files["cmdline"].startswith(b"root=block:/dev/vg/root\nrootfstype=ext4\n")
+    assert not [path for path in made.files if path.startswith(("corosync", "dlm", "ocfs2"))]
