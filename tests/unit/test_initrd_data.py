@@ -128,11 +128,14 @@ def test_quarantined_nodes_are_left_out_and_stand_ins_are_not() -> None:
 def test_an_edit_that_means_nothing_changes_nothing() -> None:
     before = initrd_data(parse_cluster(FULL, "a"), Settings(), None, Layout(), BootWay.FULL)
     edited = FULL.replace(b'config_version="42"', b'config_version="43"').replace(b"<!-- an", b"\n\n<!-- An")
-    edited = edited.replace(b'votes="1"', b'votes="2"')
     after = initrd_data(parse_cluster(edited, "b"), Settings(), None, Layout(), BootWay.FULL)
     assert dict(before.files) == dict(after.files)
     assert list(before.files) == list(after.files)
     assert not any(b"config" in data.lower() for name, data in before.files.items() if name.endswith(".conf"))
+
+
+def test_votes_mean_nothing_where_nobody_votes() -> None:
+    assert made(node(1), node(2, votes="2")).files == made(node(1), node(2)).files
 
 
 def test_the_order_of_the_file_means_nothing() -> None:
@@ -156,9 +159,9 @@ def test_the_root_string(volume: RootVolume, expected: str) -> None:
 
 
 def test_a_device_that_all_nodes_have_is_on_the_baked_command_line() -> None:
-    volume = RootVolume("LABEL=root", "gfs2", "", "LABEL=root", "noatime")
+    volume = RootVolume("LABEL=root", "ext4", "", "LABEL=root", "noatime")
     data = made(node(1, root=volume), node(2, root=volume))
-    assert text(data, "cmdline") == "root=block:LABEL=root\nrootfstype=gfs2\nrootflags=noatime\nrw\n"
+    assert text(data, "cmdline") == "root=block:LABEL=root\nrootfstype=ext4\nrootflags=noatime\nrw\n"
     assert values(data, 1)["OSR_ROOTFLAGS"] == "rw,noatime"
     other = replace(volume, name="/dev/sda", path="/dev/sda")
     assert text(made(node(1, root=volume), node(2, root=other)), "cmdline") == ""

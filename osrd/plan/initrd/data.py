@@ -9,6 +9,7 @@ built, and take to /etc/osr in it (osr.dracut(7), DATA).
     nodenames           NODEID NAME
     nodes.d/ID.conf     what node ID is to do, osrd/plan/initrd/node.py
     network/...         its NICs for each provider, osrd/plan/initrd/network.py
+    corosync/, dlm/, ocfs2/     who the others are, for GFS2 and OCFS2, in both ways, osrd/plan/initrd/clusterfs.py
 
 The .conf files are lines ``KEY='value'``: values are data for a ``while read`` loop as well as for a shell that
 sources the file; a quote in a value is ``'"'"'``, and no value has a line break. The same inputs give the same bytes.
@@ -25,6 +26,7 @@ from osrd.model.finding import Finding, Severity
 from osrd.model.settings import BootWay, RootSettings, Settings
 from osrd.parse.validation import Validator
 from osrd.plan.bootroot import boot_root
+from osrd.plan.initrd.clusterfs import GFS2, OCFS2, clusterfs_files, needs
 from osrd.plan.initrd.network import node_network
 from osrd.plan.initrd.node import extra_filesystems, node_values, plain, root_string
 from osrd.plan.members import uses
@@ -61,11 +63,19 @@ def initrd_data(
         files["osr.conf"] = conf(_names(cluster, layout))
     except InvalidConfigError as error:
         return InitrdData({}, (_finding("initrd-data", Severity.ERROR, error),))
+    published = _published(cluster, nodes)
+    members = _members(published, settings, root)
+    shared = clusterfs_files(cluster, published)
+    if any(needs(node, fstype) for node in members for fstype in (GFS2, OCFS2)):
+        files |= shared.files
     if way is BootWay.STATIC:
-        return InitrdData(files)
+        return InitrdData(files, shared.findings)
     found = _Collected(files)
-    for node in _chosen(cluster, settings, root, nodes):
-        found.add(node, cluster.name, _tree(node, layout, by_name))
+    found.findings += shared.findings
+    refused = {finding.node for finding in shared.findings if finding.severity is Severity.ERROR}
+    for node in members:
+        if node.name not in refused:
+            found.add(node, cluster.name, _tree(node, layout, by_name))
     found.finish()
     return InitrdData(dict(sorted(files.items())), tuple(found.findings))
 
@@ -101,12 +111,14 @@ def _tree(node: Node, layout: Layout, by_name: bool) -> str:
     return node.name if by_name else f"{layout.prefix}{node.nodeid}"
 
 
-def _chosen(
-    cluster: Cluster, settings: Settings, root: RootSettings | None, nodes: Iterable[Node] | None
-) -> list[Node]:
-    if nodes is None:
-        quarantined = Validator().judge(cluster).quarantined
-        nodes = (node for index, node in enumerate(cluster.nodes) if index not in quarantined)
+def _published(cluster: Cluster, nodes: Iterable[Node] | None) -> tuple[Node, ...]:
+    if nodes is not None:
+        return tuple(nodes)
+    quarantined = Validator().judge(cluster).quarantined
+    return tuple(node for index, node in enumerate(cluster.nodes) if index not in quarantined)
+
+
+def _members(nodes: Iterable[Node], settings: Settings, root: RootSettings | None) -> list[Node]:
     members = [node for node in nodes if node.com_info and (root is None or uses(node, settings, root))]
     return sorted(members, key=lambda node: (node.nodeid or 0, node.name))
 
@@ -153,7 +165,9 @@ class _Collected:
         root = boot_root(node.root)
         words = [f"root={root_string(root.text, root.fstype)}", f"rootfstype={root.fstype}" if root.fstype else ""]
         words += [f"rootflags={root.options}" if root.options else "", root.mode]
-        self._roots.add(tuple(filter(None, words)) if root.is_device else ())
+        # A cluster's file system cannot be mounted at once: the network and the other nodes come first.
+        at_once = root.is_device and not any(needs(node, fstype) for fstype in (GFS2, OCFS2))
+        self._roots.add(tuple(filter(None, words)) if at_once else ())
 
     def finish(self) -> None:
         self._files["nodeids"] = "".join(self._ids).encode()

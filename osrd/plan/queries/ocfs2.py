@@ -27,14 +27,15 @@ def ocfs2_conf(cluster: Cluster) -> str:
     about: list[tuple[str, Iterable[tuple[str, str]]]] = [
         ("cluster", (("node_count", str(len(cluster.nodes))), ("name", cluster.name)))
     ]
-    about += [("node", _node(cluster, index, node)) for index, node in enumerate(cluster.nodes)]
+    about += [("node", ocfs2_node(cluster, index)) for index in range(len(cluster.nodes))]
     return "\n".join(
         "".join([f"{title}:\n", *(f"\t{key} = {value}\n" for key, value in entries)]) for title, entries in about
     )
 
 
-def _node(cluster: Cluster, index: int, node: Node) -> tuple[tuple[str, str], ...]:
-    line = cluster.lines[index]
+def ocfs2_node(cluster: Cluster, index: int) -> tuple[tuple[str, str], ...]:
+    """What the file says of ``nodes[index]``. Raises UnsupportedError."""
+    node, line = cluster.nodes[index], cluster.lines[index]
     _check_name(cluster.file, line, "a node", node.name)
     if node.nodeid is None or node.nodeid > _HIGHEST:
         fix = f'write nodeid="N" with a number from 1 to {_HIGHEST}'
