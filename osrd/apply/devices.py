@@ -26,14 +26,14 @@ _LINKS = {
     "stdin": "/proc/self/fd/0",
     "stdout": "/proc/self/fd/1",
     "stderr": "/proc/self/fd/2",
-    "ptmx": "pts/ptmx",
 }
 #: the group tty of every distribution, which write(1) and grantpt(3) count on
 _TTY_GROUP = "5"
 
 
-def mount_devices(target: int, *, own_user: bool) -> None:
-    """Put a new /dev on the open directory ``target``. In a user namespace (``own_user``) there is no group tty.
+def mount_devices(target: int, *, own_user: bool, terminals: bool = True) -> None:
+    """Put a new /dev on the open directory ``target``. In a user namespace (``own_user``) there is no group tty;
+    without ``terminals`` there are neither those nor shared memory, for programs that talk to nobody.
 
     Raises OSError when the kernel refuses a mount.
     """
@@ -42,11 +42,14 @@ def mount_devices(target: int, *, own_user: bool) -> None:
         move_mount(dev, target)
         for name in _HARMLESS:
             _bind_device(dev, name, f"/dev/{name}")
+        for name, text in _LINKS.items():
+            os.symlink(text, name, dir_fd=dev)
+        if not terminals:
+            return
         terminal = _terminal()
         if terminal:
             _bind_device(dev, "console", terminal)
-        for name, text in _LINKS.items():
-            os.symlink(text, name, dir_fd=dev)
+        os.symlink("pts/ptmx", "ptmx", dir_fd=dev)
         options = {"ptmxmode": "666", "mode": "620", **({} if own_user else {"gid": _TTY_GROUP})}
         _mount_below(dev, "pts", new_mount("devpts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, **options))
         _mount_below(dev, "shm", new_mount("tmpfs", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, mode="1777"))

@@ -6,10 +6,20 @@ import errno
 import os
 import signal
 
-from osrd.apply.syscalls import AT_FDCWD, CLONE_NEWNS, CLONE_NEWUSER, MS_PRIVATE, mount_setattr, unshare
+from osrd.apply.syscalls import (
+    AT_FDCWD,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_PRIVATE,
+    mount_setattr,
+    unshare,
+)
 from osrd.model.errors import UnsupportedError
 
-_CLONE_NEWPID = 0x20000000
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
 #: what acts on the machine and not on files: CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_BOOT, CAP_SYS_TIME; and
 #: CAP_SYS_PTRACE, by which the command would get at the host's files through /proc/1
@@ -25,7 +35,7 @@ def enter_own_namespaces() -> bool:
 
     Only for a process with one thread. Raises UnsupportedError when the host allows neither.
     """
-    namespaces = CLONE_NEWNS | _CLONE_NEWPID
+    namespaces = CLONE_NEWNS | CLONE_NEWPID
     user, group = os.geteuid(), os.getegid()
     own_user = user != 0
     try:
@@ -43,6 +53,28 @@ def enter_own_namespaces() -> bool:
             "run it as root, or allow user namespaces (sysctl user.max_user_namespaces,"
             " kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
         ) from error
+    _own_mounts()
+    return own_user
+
+
+def enter_sealed_namespaces() -> None:
+    """Give this process its own mounts, private in both directions, network without any interface that is up, IPC and
+    names of this machine, and its future children their own process numbers; without a user namespace, in which files
+    would have no owners but one.
+
+    Only for a process with one thread. Raises UnsupportedError when the host does not allow it.
+    """
+    try:
+        unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+    except OSError as error:
+        raise UnsupportedError(
+            f"programs of a root cannot be sealed off here: namespaces: {error.strerror}",
+            "run osrd as root, with CAP_SYS_ADMIN and all namespaces (RestrictNamespaces= of its unit)",
+        ) from error
+    _own_mounts()
+
+
+def _own_mounts() -> None:
     try:
         # Before anything is mounted or unmounted: in a shared mount that would happen to the host, too.
         mount_setattr(AT_FDCWD, "/", propagation=MS_PRIVATE, recursive=True)
@@ -53,7 +85,6 @@ def enter_own_namespaces() -> bool:
             f"a private view of a root is not possible here: {error.strerror} ('/' is no mount point)",
             "run it outside of the chroot",
         ) from error
-    return own_user
 
 
 def _map_to_root(user: int, group: int) -> None:

@@ -22,7 +22,7 @@ from osrd.model.cdsl import FileKind, Seen
 from osrd.model.errors import ConflictError, FailedError, NotFoundError, OsrdError, UnsupportedError
 
 _OPENAT2 = 437
-_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x01, 0x02, 0x04, 0x08, 0x10
 _RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC
 #: the kernel takes paths of less than 4096 bytes in one call; longer ones are walked in pieces
@@ -42,7 +42,17 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
     """A descriptor of what ``path`` is below the open ``directory``: no symlink on the way nor at its end, no other
     mount, no ``..`` out of it. Raises OSError (ELOOP for a symlink, EXDEV for a mount); UnsupportedError when the
     kernel is older than this protection: there is no safe way around it."""
-    how = _How(flags | os.O_CLOEXEC, 0, _RESOLVE)
+    return _open(directory, path, flags, _RESOLVE)
+
+
+def open_in_root(directory: int, path: str, flags: int) -> int:
+    """A descriptor of what ``path`` is for a process whose "/" is the open ``directory``: symlinks mean what they mean
+    in there, and lead nowhere else; what is mounted in it counts. Raises like open_beneath."""
+    return _open(directory, path, flags, _IN_ROOT | _NO_MAGICLINKS)
+
+
+def _open(directory: int, path: str, flags: int, resolve: int) -> int:
+    how = _How(flags | os.O_CLOEXEC, 0, resolve)
     name = os.fsencode(path)
     fd: int = _libc.syscall(
         ctypes.c_long(_OPENAT2),
