@@ -3,7 +3,7 @@
 
 Prints a table and writes bench/out.json. CPU seconds and ratios are the figures to compare; the machine is noisy.
 `python -m bench [NODES...]` measures other sizes. What host-dependent files cost is measured by bench.cdsl in the same
-run.
+run, and what it costs to find no initrd to build by bench.initrd_decide.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import bus, cdsl, traced, world
+from bench import bus, cdsl, initrd_decide, traced, world
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TRACED = "trace=file,desc"
@@ -119,10 +119,13 @@ def main() -> None:
         for run in runs:
             measure_bus(run, Path(name) / f"{run['nodes']}-bus")
     copied = cdsl.measure()
-    (REPOSITORY / "bench/out.json").write_text(json.dumps({"runs": runs, "cdsl": copied}, indent=1) + "\n")
+    decided = initrd_decide.measure()
+    figures = {"runs": runs, "cdsl": copied, "initrd_decide": decided}
+    (REPOSITORY / "bench/out.json").write_text(json.dumps(figures, indent=1) + "\n")
     console = Console(width=110)
     console.print(table(runs))
     console.print(cdsl.table(copied))
+    console.print(initrd_decide.table(decided))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a shared root the initrds of its kernels are made from, as digests (osrd.plan.initrd.fingerprint)."""
+"""What of a shared root the initrds of its kernels are made from, as digests (osrd.plan.initrd.fingerprint).
 
-from collections.abc import Iterable, Iterator
+An image holds some hundred kernel modules in as many directories, times the number of kernels: looking at each of them
+is most of the work. Whoever installs a module runs depmod, so a glance takes the modules as they were if depmod's
+files are untouched. A module that is overwritten in place without depmod is found by the next full look, which comes
+by itself every few minutes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from osrd.model.image import Dracut, InputKind, Kernel
+from osrd.model.image import Dracut, Fingerprint, InputKind, Kernel
 from osrd.observe.digests import ABSENT, Digests, Known
 from osrd.observe.inside import Inside
 from osrd.observe.kernels import Survey, survey_with
 from osrd.observe.nodeview import NodeView
 from osrd.parse.kernelmodules import KernelModules, parse_modules
-from osrd.plan.initrd.fingerprint import MICROCODE, Inputs
+from osrd.plan.initrd.fingerprint import MICROCODE, Inputs, fingerprint
 
 #: What depmod writes about modules, as text. Its .bin files say the same.
 DEPMOD = (
     *("modules.alias", "modules.builtin", "modules.builtin.modinfo", "modules.dep", "modules.devname"),
     *("modules.order", "modules.softdep", "modules.symbols", "modules.weakdep"),
 )
-DRACUT_TREE = "usr/lib/dracut"
 _DRACUT_PROGRAMS = ("usr/bin/dracut", "usr/sbin/dracut")
 _CONFIGURATION = "etc/dracut.conf"
 _DROP_INS = "etc/dracut.conf.d"
@@ -30,17 +37,47 @@ _Key = tuple[InputKind, str]
 _Group = tuple[str, tuple[str, ...], tuple[_Key, ...]]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of one kernel between looks: ``content`` by directory, kernel modules and all else; the digests of
+    the modules, once all of them rest; and what became of it all."""
+
+    content: tuple[str, ...] = ()
+    modules: tuple[_Group, ...] = ()
+    others: tuple[_Group, ...] = ()
+    microcode: tuple[str, ...] = ()
+    rested: Inputs | None = None
+    inputs: Inputs = field(default_factory=dict)
+    own: Inputs = field(default_factory=dict)
+    fingerprint: Fingerprint | None = None
+
+
+class _Root:
+    """What is kept of one root."""
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.kernels: dict[str, _Kept] = {}
+        self.looked_fully = -float("inf")
+
+
 class Look:
     """One look at a root. Kernels share what they have in common: dracut, libraries, programs."""
 
-    def __init__(self, digests: Digests, groups: "dict[str, tuple[tuple[str, ...], tuple[_Group, ...]]]") -> None:
+    def __init__(self, digests: Digests, kept: dict[str, _Kept], *, full: bool) -> None:
         self._digests = digests
-        self._groups = groups
+        self._kept = kept
+        self._full = full
         self._common: Inputs | None = None
         self._microcode: dict[str, str] = {}
+        #: the kernels that there are, once this look has asked
+        self.versions: frozenset[str] | None = None
 
     def survey(self) -> Survey:
-        return survey_with(self._digests)
+        """The kernels and the dracut of the root. What is kept of kernels that are no more is forgotten afterwards."""
+        found = survey_with(self._digests)
+        self.versions = frozenset(kernel.version for kernel in found.kernels)
+        return found
 
     def modules(self, kernel: Kernel) -> KernelModules:
         """The modules that depmod knows of ``kernel``, and those that are built into it."""
@@ -51,16 +88,43 @@ class Look:
     def observe(self, kernel: Kernel, dracut: Dracut, content: Iterable[str] = ()) -> Inputs:
         """The inputs of the initrd of ``kernel``. ``content`` are the root's files in the image before it (see
         ``content_of``); those that are not there are no inputs, so that one that vanished is a change."""
+        kept = self._kept.setdefault(kernel.version, _Kept())
+        names = tuple(content)
+        if names != kept.content:
+            kept.content, kept.rested = names, None
+            kept.microcode = tuple(MICROCODE.keys() & set(names))
+            kept.modules, kept.others = _grouped(names, f"{kernel.modules}/" if kernel.modules else "\0")
         found: dict[_Key, str] = {(InputKind.KERNEL, kernel.image): kernel.digest}
         if kernel.modules:
-            self._add(found, self._grouped(f"depmod {kernel.modules}", InputKind.DEPMOD, _depmod(kernel)))
-        if self._common is None:
-            self._common = self._dracut(dracut)
-        found.update(self._common)
-        names = tuple(content)
-        self._add(found, self._grouped(f"content {kernel.version}", InputKind.CONTENT, names))
-        for name in MICROCODE.keys() & set(names):
+            seen = self._digests.within(kernel.modules, DEPMOD)
+            found.update(
+                {(InputKind.DEPMOD, f"{kernel.modules}/{name}"): seen[name] for name in DEPMOD if seen[name] != ABSENT}
+            )
+        found.update(self._of_dracut(dracut))
+        self._add(found, kept.others)
+        found.update(self._of_modules(kernel, kept))
+        for name in kept.microcode:
             self._add_microcode(found, name)
+        return found
+
+    def fingerprint(self, kernel: Kernel, dracut: Dracut, content: Iterable[str], own: Inputs) -> Fingerprint:
+        """The fingerprint over what ``observe`` finds and ``own`` (see ``baked``); the same object as before when
+        nothing changed."""
+        inputs = self.observe(kernel, dracut, content)
+        kept = self._kept[kernel.version]
+        if kept.fingerprint is None or kept.inputs != inputs or kept.own != own:
+            kept.inputs, kept.own, kept.fingerprint = inputs, own, fingerprint(inputs, own)
+        return kept.fingerprint
+
+    def _of_modules(self, kernel: Kernel, kept: _Kept) -> Inputs:
+        directories = [directory for directory, _, _ in kept.modules]
+        if kept.rested is not None and not self._full and not self._digests.moved(kernel.modules):
+            self._digests.keep(directories)
+            return kept.rested
+        found: dict[_Key, str] = {}
+        self._add(found, kept.modules)
+        rest = not any(self._digests.moved(directory) for directory in directories)
+        kept.rested = found if rest else None
         return found
 
     def _add(self, found: dict[_Key, str], groups: Iterable[_Group]) -> None:
@@ -72,25 +136,10 @@ class Look:
                 if digest != ABSENT:
                     found[key] = digest
 
-    def _grouped(self, what: str, kind: InputKind, paths: tuple[str, ...]) -> tuple[_Group, ...]:
-        """``paths`` by directory. Kept between looks, since they rarely change and are thousands."""
-        kept = self._groups.get(what)
-        if kept is not None and kept[0] == paths:
-            return kept[1]
-        by_directory: dict[str, list[str]] = {}
-        for path in dict.fromkeys(paths):
-            directory, _, name = path.rpartition("/")
-            by_directory.setdefault(directory, []).append(name)
-        groups = tuple(
-            (directory, tuple(names), tuple((kind, f"{directory}/{name}" if directory else name) for name in names))
-            for directory, names in by_directory.items()
-        )
-        self._groups[what] = paths, groups
-        return groups
-
-    def _dracut(self, dracut: Dracut) -> Inputs:
-        top = dracut.modules.rpartition("/")[0] or DRACUT_TREE
-        files = self._digests.tree(top, _MOST_FILES)
+    def _of_dracut(self, dracut: Dracut) -> Inputs:
+        if self._common is not None:
+            return self._common
+        files = self._digests.tree(dracut.modules.rpartition("/")[0], _MOST_FILES)
         for path in _DRACUT_PROGRAMS:
             if (digest := self._digests.of(path)) != ABSENT:
                 files[path] = digest
@@ -99,6 +148,7 @@ class Look:
         for path in (_CONFIGURATION, *(f"{_DROP_INS}/{name}" for name in names)):
             if (digest := self._digests.of(path)) != ABSENT:
                 inputs[InputKind.CONFIGURATION, path] = digest
+        self._common = inputs
         return inputs
 
     def _add_microcode(self, found: dict[_Key, str], name: str) -> None:
@@ -125,36 +175,56 @@ class Look:
         return None if place is None else f"{place}/{name}".lstrip("/")
 
 
-def _depmod(kernel: Kernel) -> tuple[str, ...]:
-    return tuple(f"{kernel.modules}/{name}" for name in DEPMOD)
+def _grouped(paths: Iterable[str], modules: str) -> tuple[tuple[_Group, ...], tuple[_Group, ...]]:
+    """``paths`` by directory: the kernel's modules, which are below ``modules``, and all others."""
+    by_directory: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        directory, _, name = path.rpartition("/")
+        by_directory.setdefault(directory, []).append(name)
+    groups = [
+        (directory, tuple(names), tuple([(InputKind.CONTENT, f"{directory}/{name}".lstrip("/")) for name in names]))
+        for directory, names in by_directory.items()
+    ]
+    return (
+        tuple(group for group in groups if group[0].startswith(modules)),
+        tuple(group for group in groups if not group[0].startswith(modules)),
+    )
 
 
 class InputObserver:
-    """Remembers digests between looks for as long as nothing about a file changes. One thread at a time."""
+    """Remembers digests between looks for as long as nothing about a file changes. One thread at a time; ``clock``
+    tells seconds, and a full look is due when the last one is ``full_every`` ago."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
-        self._groups: dict[str, dict[str, tuple[tuple[str, ...], tuple[_Group, ...]]]] = {}
+    def __init__(self, full_every: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._roots: dict[str, _Root] = {}
+        self._full_every = full_every
+        self._clock = clock
 
     @contextmanager
-    def looking(self, path: str, link: str = "", tree: str = "") -> Iterator[Look]:
+    def looking(self, path: str, link: str = "", tree: str = "", *, full: bool = False) -> Iterator[Look]:
         """A look at the root ``path``; ``link`` and ``tree`` as in a BuildOrder. Raises NotFoundError, FailedError."""
-        known = self._known.setdefault(path, Known())
+        root = self._roots.setdefault(path, _Root())
+        now = self._clock()
+        full = full or now - root.looked_fully >= self._full_every
         with Inside.open(path) as inside:
-            digests = Digests(NodeView(inside, link, tree), known)
-            yield Look(digests, self._groups.setdefault(path, {}))
-            digests.done()
+            digests = Digests(NodeView(inside, link, tree), root.known)
+            look = Look(digests, root.kernels, full=full)
+            yield look
+        # One that did not ask for the kernels looked at something only.
+        digests.done(forget=look.versions is not None)
+        if look.versions is not None:
+            root.kernels = {version: kept for version, kept in root.kernels.items() if version in look.versions}
+            root.looked_fully = now if full else root.looked_fully
 
     def observe(self, path: str, kernel: Kernel, dracut: Dracut, content: Iterable[str] = ()) -> Inputs:
-        """A look for one kernel only."""
-        with self.looking(path) as look:
+        """A full look for one kernel only."""
+        with self.looking(path, full=True) as look:
             return look.observe(kernel, dracut, content)
 
     def forget(self, path: str) -> None:
         """Keep nothing of a root that is no more."""
-        self._known.pop(path, None)
-        self._groups.pop(path, None)
+        self._roots.pop(path, None)
 
     def hashed(self, path: str) -> int:
         """How many files of a root were read so far."""
-        return self._known[path].hashed if path in self._known else 0
+        return self._roots[path].known.hashed if path in self._roots else 0

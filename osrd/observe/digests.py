@@ -48,10 +48,24 @@ class Digests:
         self._known = known
         self._seen: dict[str, dict[str, str]] = {}
         self._used: dict[str, dict[str, _Entry]] = {}
+        self._moved: set[str] = set()
 
-    def done(self) -> None:
-        """Forget what was not asked for in this look."""
-        self._known.entries = self._used
+    def moved(self, directory: str) -> bool:
+        """Whether something in ``directory`` was read in this look, came or went, or must be read again next time."""
+        return directory in self._moved
+
+    def keep(self, directories: Iterable[str]) -> None:
+        """Remember what is known of ``directories``, though this look did not ask for it."""
+        known = self._known.entries
+        self._used.update({directory: known[directory] for directory in directories if directory in known})
+
+    def done(self, *, forget: bool) -> None:
+        """Keep what was seen; ``forget`` what was not asked for in this look."""
+        if forget:
+            self._known.entries = self._used
+        else:
+            for directory, entries in self._used.items():
+                self._known.entries.setdefault(directory, {}).update(entries)
 
     def of(self, path: str) -> str:
         """The digest of a single file."""
@@ -74,6 +88,8 @@ class Digests:
         fd = self.view.open_directory(directory)
         if fd < 0:
             seen.update(dict.fromkeys(names, ABSENT))
+            if directory in self._known.entries:
+                self._moved.add(directory)
             return
         before = self._known.entries.get(directory, {})
         used = self._used.setdefault(directory, {})
@@ -85,12 +101,15 @@ class Digests:
                     status = stat_at(name, dir_fd=fd, follow_symlinks=False)
                 except (OSError, ValueError):
                     seen[name] = ABSENT
+                    if known(name) is not None:
+                        self._moved.add(directory)
                     continue
                 entry = known(name)
                 if entry is None or entry[0] != hash(
                     (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
                 ):
                     entry = self._entry(directory, fd, name, status)
+                    self._moved.add(directory)
                 if entry[0]:
                     used[name] = entry
                 seen[name] = entry[1]

@@ -92,12 +92,19 @@ def _images(view: NodeView) -> Iterator[tuple[str, str]]:
     for boot in _BOOT:
         yield from _entries(view, boot)
         yield from _by_machine(view, boot)
-    for top in MODULES:
+    for top in _module_tops(view):
         for version in view.names(top)[:_MOST_NAMES]:
+            there = set(view.names(f"{top}/{version}"))
             for name in _IN_TREE:
-                if view.is_file(f"{top}/{version}/{name}"):
+                if name in there and view.is_file(f"{top}/{version}/{name}"):
                     yield version, f"{top}/{version}/{name}"
                     break
+
+
+def _module_tops(view: NodeView) -> tuple[str, ...]:
+    """One of two that are the same directory."""
+    places = {view.physical(top): top for top in reversed(MODULES)}
+    return tuple(top for top in MODULES if top in places.values())
 
 
 def _entries(view: NodeView, boot: str) -> Iterator[tuple[str, str]]:
@@ -124,16 +131,24 @@ def _by_machine(view: NodeView, boot: str) -> Iterator[tuple[str, str]]:
 
 def _kernel(digests: Digests, version: str, image: str) -> Kernel | Finding:
     view = digests.view
-    place = view.physical(image) or image
-    status = view.status(image)
+    found = view.find(image)
+    place, status = found if found is not None else (image, None)
     size = status.st_size if status is not None and stat.S_ISREG(status.st_mode) else 0
     if not 0 < size <= _LARGEST_IMAGE:
         return _odd_image(view, version, place, size)
-    tops = [f"{top}/{version}" for top in MODULES if view.is_directory(f"{top}/{version}")]
-    modules = view.physical(tops[0]) or "" if tops else ""
+    modules = _modules(view, version)
     if modules and not view.is_file(f"{modules}/{_COMPLETE}"):
         return _half_installed(view, version, modules)
     return Kernel(version, place, digests.of(place), size, modules)
+
+
+def _modules(view: NodeView, version: str) -> str:
+    """The directory of the kernel's modules, "" when it has none."""
+    for top in MODULES:
+        found = view.find(f"{top}/{version}")
+        if found is not None and stat.S_ISDIR(found[1].st_mode):
+            return found[0]
+    return ""
 
 
 def find_dracut(view: NodeView) -> Dracut | None:

@@ -63,13 +63,28 @@ class NodeView:
             todo.extendleft(reversed(text.split("/")))
         return "/".join(done)
 
-    def status(self, path: str) -> os.stat_result | None:
-        """stat(2) of ``path``, symlinks followed; None when nothing is there that a node could reach."""
-        place = self.physical(path)
+    def find(self, path: str) -> tuple[str, os.stat_result] | None:
+        """Where ``path`` really is, and stat(2) of it; None when nothing is there that a node could reach. The usual
+        case, a path without symlinks, is not walked."""
         try:
-            return None if place is None else self.inside.status(place)
+            status = None if path in self._places else self.inside.status(path)
+            if status is not None and not stat.S_ISLNK(status.st_mode):
+                return path, status
+        except (ConflictError, FailedError):
+            status = None  # a symlink or a mount is on the way
+        place = self.physical(path)
+        if place is None:
+            return None
+        try:
+            status = self.inside.status(place)
         except (ConflictError, FailedError):
             return None
+        return None if status is None else (place, status)
+
+    def status(self, path: str) -> os.stat_result | None:
+        """stat(2) of ``path``, symlinks followed; None when nothing is there."""
+        found = self.find(path)
+        return None if found is None else found[1]
 
     def is_directory(self, path: str) -> bool:
         status = self.status(path)
@@ -81,11 +96,15 @@ class NodeView:
 
     def names(self, path: str) -> list[str]:
         """The sorted names in a directory; none when it is not there, or is none."""
-        place = self.physical(path)
-        try:
-            return [] if place is None else self.inside.names(place)
-        except (NotFoundError, ConflictError, FailedError):
+        fd = self.open_directory(path)
+        if fd < 0:
             return []
+        try:
+            return sorted(os.listdir(fd))
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
 
     def read(self, path: str, limit: int) -> bytes | None:
         """The content of a regular file; None when there is none that can be read, or it has more than ``limit``
