@@ -13,6 +13,7 @@ from osrd import __version__
 from osrd.cli.commands_cdsl import cdsl
 from osrd.cli.commands_check import check
 from osrd.cli.commands_edit import node
+from osrd.cli.commands_initrd import initrd
 from osrd.cli.commands_monitor import monitor
 from osrd.cli.commands_nodes import nodes, show
 from osrd.cli.commands_plan import apply, plan, reconcile, reload, rollback, verify
@@ -120,6 +121,7 @@ for _command in (
     monitor,
     check,
     cdsl,
+    initrd,
     root,
     shell,
     completion,
