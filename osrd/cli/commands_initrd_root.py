@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``osrctl initrd data, install``: what initrds are told, and osrd's files in a root in which they are built by hand or
-by its package manager."""
+"""``osrctl initrd data, install``: what initrds are told, and osrd's files in a root in which they are built by hand
+or by its package manager."""
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +15,7 @@ from osrd.cli.session import Session, json_option, pass_session
 from osrd.cli.shared_root import Where, read_configuration
 from osrd.cli.text import safe
 from osrd.model.errors import InvalidConfigError
-from osrd.model.finding import Finding, Severity
+from osrd.model.finding import Severity
 from osrd.model.settings import BootWay
 
 if TYPE_CHECKING:
@@ -52,8 +51,8 @@ dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Show the ch
 def data(session: Session, clusterconf: str, root: str, *, output: str | None, dry_run: bool) -> Exit:
     """Write what initrds are told of the cluster, for a dracut that is called by hand.
 
-    Only what differs is written. The nodes are those of this host's cluster.conf that have no errors. Exits with 1 when
-    some node cannot be in an initrd.
+    Only what differs is written. The nodes are those of this host's cluster.conf that have no errors. Exits with 1
+    when some node cannot be in an initrd.
     """
     from osrd.engine.initrdinstall import Elsewhere, InitrdInstall
 
@@ -65,13 +64,13 @@ def data(session: Session, clusterconf: str, root: str, *, output: str | None, d
             if not dry_run:
                 here.perform(prepared)
             _report(session, root, prepared, told, done=not dry_run)
-            return _grade(told)
+            return _grade(told, prepared)
     with Elsewhere(os.path.abspath(output)) as there:
         prepared = there.plan(told)
         if not dry_run:
             there.perform(prepared)
         _report(session, output, prepared, told, done=not dry_run)
-    return _grade(told)
+    return _grade(told, prepared)
 
 
 @click.command()
@@ -99,7 +98,7 @@ def install(session: Session, where: Where, *, remove: bool, dry_run: bool) -> E
         if not dry_run:
             here.perform(prepared)
     _report(session, where.path, prepared, told, done=not dry_run)
-    return Exit.NEGATIVE if prepared.steps.edited else _grade(told)
+    return _grade(told, prepared)
 
 
 def _tell(session: Session, told: "InitrdData") -> None:
@@ -112,15 +111,16 @@ def _tell(session: Session, told: "InitrdData") -> None:
             click.echo(line, err=True)
 
 
-def _grade(told: "InitrdData") -> Exit:
-    return Exit.NEGATIVE if _left_out(told.findings) else Exit.OK
-
-
-def _left_out(found: Sequence[Finding]) -> bool:
-    return any(finding.severity is Severity.ERROR for finding in found)
+def _grade(told: "InitrdData", prepared: "Prepared") -> Exit:
+    """Warnings do not count: they describe what initrds do without."""
+    left_out = any(finding.severity is Severity.ERROR for finding in told.findings)
+    return Exit.NEGATIVE if left_out or prepared.steps.edited else Exit.OK
 
 
 def _report(session: Session, path: str, prepared: "Prepared", told: "InitrdData", *, done: bool) -> None:
+    from osrd.model.rootcare import Write
+    from osrd.plan.rootcare.shown import difference
+
     steps = prepared.steps
     if session.json:
         emit_json(
@@ -134,8 +134,10 @@ def _report(session: Session, path: str, prepared: "Prepared", told: "InitrdData
         )
         return
     name = path.rstrip("/")
-    lines = [f"{_DOES[step.verb]} {safe(f'{name}/{step.path}')}" for step in steps.steps]
+    lines = []
+    for step in steps.steps:
+        lines.append(f"{_DOES[step.verb]} {safe(f'{name}/{step.path}')}")
+        if step.verb == "replace" and not done:
+            lines += [f"    {safe(line)}" for line in difference(Write(step.path, step.was, step.data)).splitlines()]
     lines += [f"kept, since somebody changed it: {safe(f'{name}/{kept}')}" for kept in steps.edited]
     emit_lines(lines or ["nothing to do"])
-
-

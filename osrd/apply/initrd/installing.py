@@ -9,7 +9,7 @@ anybody else made or changed is not touched.
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from osrd.apply.cdsl.work import sync_directory
 from osrd.apply.files import put_in_place, remove_temp, temp_name, write_temp
@@ -34,6 +34,7 @@ def install(inside: Inside, place: str, steps: Steps, before: Record) -> None:
     either = {
         path: tuple(dict.fromkeys((*before.files.get(path, ()), *steps.record.files.get(path, ())))) for path in paths
     }
+    _sweep(inside, before)
     _write_record(inside, place, Record(either, known))
     for directory in directories:
         with _named(inside, directory) as (parent, name):
@@ -45,6 +46,13 @@ def install(inside: Inside, place: str, steps: Steps, before: Record) -> None:
     gone = {directory for directory in sorted(known, reverse=True) if _removed(inside, directory, steps)}
     left = tuple(directory for directory in known if directory not in gone)
     _write_record(inside, place, Record(steps.record.files, left))
+
+
+def _sweep(inside: Inside, before: Record) -> None:
+    """Remove what a killed run had not finished writing."""
+    for path in before.files:
+        with suppress(NotFoundError, ConflictError), inside.holding(path) as (parent, name):
+            remove_temp(parent, temp_name(name, 0))
 
 
 def _missing(inside: Inside, steps: tuple[Step, ...]) -> list[str]:
@@ -77,7 +85,7 @@ def _carry_out(inside: Inside, step: Step) -> None:
 
 
 def _put(parent: int, name: str, data: bytes, mode: int, *, fresh: bool) -> None:
-    # The lock is ours: a file of this name is what a killed run left.
+    # Nobody else writes under the lock: what a killed run left of this name is swept away by the next one.
     temp = temp_name(name, 0)
     remove_temp(parent, temp)
     write_temp(parent, temp, data, mode, sync=True)
