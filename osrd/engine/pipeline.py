@@ -223,7 +223,8 @@ class Pipeline:
         found = self._cache.find(paths, rehash=True)
         plan = difference(view.desired, self._store.manifest, found, self._store.owed, self._retained())
         blocked = [finding.value for finding in plan.findings if finding.severity is Severity.ERROR]
-        return tuple(dict.fromkeys((*paths_of(plan), *blocked)))
+        damaged = [finding.value for finding in view.desired.findings if finding.code == "image-damaged"]
+        return tuple(dict.fromkeys((*paths_of(plan), *blocked, *damaged)))
 
     def pin(self, generation: int, progress: Progress = _silent) -> Run:
         """Publish generation ``generation`` again and hold it. Raises NotFoundError, ConflictError when files of it
@@ -401,4 +402,7 @@ def _inputs_digest(settings: Settings, loaded: Loaded, facts: HostFacts) -> str:
     parts += [f"{path} {state.digest}" for path, state in sorted(facts.files.items())]
     parts += [f"{name} {sha256(source.text.encode()).hexdigest()}" for name, source in sorted(facts.templates.items())]
     parts += [f"{name} {digest}" for name, digest in sorted(facts.modules.items())]
+    # Another current image ends a hold like any other change; one that is only there, or a node that falls back, does
+    # not: what is held is held for all.
+    parts += [f"{name} {images.choice.current}" for name, images in sorted(facts.images.items())]
     return sha256("\n".join(parts).encode()).hexdigest()

@@ -72,9 +72,8 @@ def test_rolling_back_twice_and_to_one_that_was_rejected() -> None:
     assert twice.choice == Choice(OLD.id, "", (REBUILT.id, NEW.id))
     with pytest.raises(NotFoundError):
         rollback(twice, BOTH)
-    again = rollback(twice, BOTH, REBUILT.id)
-    assert (again.current, again.previous) == (REBUILT.id, "")
-    assert REBUILT.id not in again.rejected
+    # and forward again: what is left is no bad image
+    assert rollback(twice, BOTH, REBUILT.id) == Choice(REBUILT.id, OLD.id, (NEW.id,))
 
 
 def test_rolling_back_further_rejects_what_would_be_taken_instead() -> None:
@@ -237,7 +236,9 @@ def test_the_laws_hold_whatever_happens(policy: KernelUse, keep: int, events: li
             except OsrdError:
                 continue
             rolled = life.store.choice.current
-            assert before.current in life.store.choice.rejected
+            newest = [each.id for each in life.store.images if each.kernel == life.store.images[0].kernel]
+            if before.current == newest[0] and life.present[:1] == kernels(life.store.images[0].kernel):
+                assert before.current in life.store.choice.rejected
         built = life.built
         life.settle()
         choice = life.store.choice

@@ -4,7 +4,6 @@
 Functions raise OSError for what the host or the file is to blame for.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from osrd.apply.files import finish_temp, remove_temp, write_temp
-from osrd.observe.hashing import open_in_root
+from osrd.model.errors import NotFoundError
+from osrd.observe.nodeview import NodeView
 
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -47,14 +47,16 @@ def replace_file(path: str, data: bytes) -> None:
         os.fsync(directory)
 
 
-def copy_inside(root: str, path: str, destination: str, limit: int) -> tuple[str, int]:
-    """Copy the regular file ``path`` of the shared root at ``root`` to the new file ``destination``; the sha256 (hex)
-    and the size of what was copied. Symbolic links lead nowhere out of the root (DESIGN law 5), and no more than
-    ``limit`` bytes and one are copied, however fast somebody makes it grow."""
-    source = open_in_root(root, f"{root.rstrip('/')}/{path}")
+def copy_inside(view: NodeView, path: str, destination: str, limit: int) -> tuple[str, int]:
+    """Copy the regular file ``path`` of a shared root to the new file ``destination``; the sha256 (hex) and the size
+    of what was copied. Symbolic links lead nowhere out of the root (DESIGN law 5), and no more than ``limit`` bytes
+    and one are copied, however fast somebody makes it grow. Raises NotFoundError, ConflictError when there is no such
+    file."""
+    place = view.physical(path)
+    if not place:
+        raise NotFoundError(f"{view.inside.name(path)} leads nowhere", "look who made the symlink")
+    source = view.inside.regular(place)
     try:
-        if not stat.S_ISREG(os.fstat(source).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", f"{root}/{path}")
         target = os.open(destination, _CREATE, _MODE)
         try:
             os.fchmod(target, _MODE)

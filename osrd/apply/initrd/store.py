@@ -24,6 +24,8 @@ from osrd.model.errors import ConflictError, FailedError, InvalidConfigError, No
 from osrd.model.image import BuildFailure, BuildOrder, Choice, Fingerprint, Image, ImageFile, RootImages
 from osrd.observe.images import JSON_LIMIT, ImageReader
 from osrd.observe.inputs import read_input
+from osrd.observe.inside import Inside
+from osrd.observe.nodeview import NodeView
 from osrd.parse import imagestore as form
 from osrd.parse.osrdconf import is_root_name
 
@@ -90,17 +92,19 @@ class ImageStore:
 
     def add(self, built: Finished) -> Image:
         """Store a build, within its ``staging``. It is not offered before it is chosen. An image with the very same
-        kernel and initrd is there already: it becomes the newest one. Raises ConflictError when the kernel in the root
-        is no longer the one that was ordered."""
+        kernel and initrd is there already: it becomes the newest one. Raises ConflictError or NotFoundError when the
+        kernel in the root is no longer the one that was ordered."""
         order = built.order
         directory = self._directory(order.root)
         whole = f"{directory}/{_STAGED}/{_WHOLE}"
         with _trouble(whole):
             os.mkdir(whole, 0o755)
             os.chmod(whole, 0o755)
-            kernel_digest, kernel_size = copy_inside(
-                order.path, order.kernel.image, f"{whole}/{form.KERNEL}", order.kernel.size
-            )
+            with Inside.open(order.path) as inside:
+                view = NodeView(inside, order.link, order.tree)
+                kernel_digest, kernel_size = copy_inside(
+                    view, order.kernel.image, f"{whole}/{form.KERNEL}", order.kernel.size
+                )
             if kernel_digest != order.kernel.digest:
                 raise ConflictError(
                     f"{order.path}/{order.kernel.image} changed while its initrd was built",

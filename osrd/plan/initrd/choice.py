@@ -69,9 +69,9 @@ def choose(images: RootImages, kernels: Sequence[Kernel]) -> Choice:
 
 
 def rollback(images: RootImages, kernels: Sequence[Kernel] = (), to: str = "") -> Choice:
-    """Offer the image ``to``, or else the previous one, instead of the current one, which is rejected with all that
-    ``choose`` would take before the wanted one. Raises NotFoundError when there is no such image, ConflictError when
-    it is current already."""
+    """Offer the image ``to``, or else the previous one, instead of the current one. All that ``choose`` would take
+    before the wanted one is rejected, so the current one is if that is newer. Raises NotFoundError when there is no
+    such image, ConflictError when it is current already."""
     choice = images.choice
     target = images.get(to or choice.previous)
     if target is None:
@@ -85,7 +85,7 @@ def rollback(images: RootImages, kernels: Sequence[Kernel] = (), to: str = "") -
     rejected = tuple(
         image.id
         for image in images.images
-        if image is not target and (image.id in (choice.current, *choice.rejected) or order(image) < order(target))
+        if image is not target and (image.id in choice.rejected or order(image) < order(target))
     )
     after = replace(images, choice=Choice(target.id, "", rejected))
     return choose(after, kernels)
