@@ -26,11 +26,15 @@ class Faults:
         self._strike = strike
 
     def install(self, store: Store) -> None:
+        self.install_only()
+        store._connection.set_trace_callback(lambda statement: self._pass())
+
+    def install_only(self) -> None:
+        """Where there is no database."""
         for name in CHANGES:
             setattr(os, name, self._around(getattr(os, name), name))
         libc = files._libc
         files._libc = type("Libc", (), {name: staticmethod(self._around(getattr(libc, name), name)) for name in LIBC})
-        store._connection.set_trace_callback(lambda statement: self._pass())
 
     def _pass(self) -> None:
         self.count += 1
