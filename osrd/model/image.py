@@ -88,7 +88,9 @@ class ImageState(StrEnum):
 class Image:
     """A checked pair of kernel and initrd in osrd's store. ``id`` is 16 hex digits of the digest over root, kernel
     and initrd; ``root`` the name of its [root] section, ``kernel`` its version. ``kernel_file`` and ``initrd_file``
-    are absolute paths on this host. ``sequence`` grows with every image of the root."""
+    are absolute paths on this host. ``sequence`` grows with every image of the root. ``build`` is what the image says
+    of itself and nodes report: the fingerprint with which it was ordered, while ``fingerprint`` also covers what came
+    to be in it, which was known only afterwards."""
 
     id: str
     root: str
@@ -104,6 +106,7 @@ class Image:
     initrd_digest: str
     initrd_size: int
     sequence: int
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +188,8 @@ class BuildLimits:
 class NodeReport:
     """What the ``node`` (its name in cluster.conf) last said of itself through its own tree (osr.dracut(7), NODE
     REPORT), which anybody who can write in the root may have forged: the ``step`` it reached
-    (``root`` from the initrd, ``up`` from the running system), since ``time``; ``fingerprint`` of the image that it
-    booted, "" unknown; ``attempts`` counts boots since it last was up."""
+    (``root`` from the initrd, ``up`` from the running system), since ``time``; ``fingerprint`` is the ``build`` of the
+    image that it booted, "" unknown; ``attempts`` counts boots since it last was up."""
 
     node: str
     step: str

@@ -64,8 +64,13 @@ class ImageReader:
 
     def root(self, name: str) -> RootImages:
         """What there is of one root, read now."""
-        self._used = self._known
-        return self._root(name)
+        others = {
+            file: known for file, known in self._known.items() if not file.startswith(f"{self.directory}/{name}/")
+        }
+        self._used = {}
+        root = self._root(name)
+        self._known = others | self._used
+        return root
 
     def _root(self, root: str) -> RootImages:
         directory = f"{self.directory}/{root}"

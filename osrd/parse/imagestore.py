@@ -40,6 +40,7 @@ def render_image(image: Image) -> bytes:
             "kernel": image.kernel,
             "way": image.way,
             "fingerprint": image.fingerprint,
+            "build": image.build,
             "built": image.built,
             "seconds": image.seconds,
             "sequence": image.sequence,
@@ -70,6 +71,7 @@ def parse_image(data: bytes, file: str) -> Image:
         initrd_digest=given.matching("initrd_digest", _DIGEST),
         initrd_size=given.count("initrd_size"),
         sequence=given.count("sequence"),
+        build=given.text("build"),
     )
 
 

@@ -28,7 +28,7 @@ def fingerprint(value: str) -> Fingerprint:
 
 def order(root: Path, made: Kernel, print_: str = "f1", name: str = "web") -> BuildOrder:
     nothing: Mapping[str, bytes] = {}
-    return BuildOrder(name, str(root), made, BootWay.FULL, print_, nothing, nothing)
+    return BuildOrder(name, str(root), made, BootWay.FULL, f"ordered {print_}", nothing, nothing)
 
 
 @dataclass

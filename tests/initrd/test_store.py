@@ -35,6 +35,7 @@ def test_what_is_added_is_there_whole(builds: Builds) -> None:
     assert Path(image.kernel_file).read_bytes() == b"kernel 6.1"
     assert Path(image.initrd_file).read_bytes() == b"initrd 6.1 f1"
     assert (image.kernel, image.fingerprint, image.sequence, image.seconds) == ("6.1", "f1", 1, 2.5)
+    assert image.build == "ordered f1"
     assert builds.store.read() == {"web": RootImages((image,))}
     assert read_contents(str(builds.state), image) == CONTENTS
     assert read_fingerprint(str(builds.state), image) == fingerprint("f1")
@@ -264,6 +265,16 @@ def test_an_unchanged_store_is_not_parsed_again(builds: Builds, monkeypatch: pyt
     monkeypatch.undo()
     builds.store.choose("web", Choice(image.id, builds.store.root("web").images[1].id))
     assert reader.read() != before
+
+
+def test_what_is_remembered_goes_with_the_image(builds: Builds) -> None:
+    reader = builds.store._reader
+    images = [builds.add(print_=f"f{number}") for number in range(4)]
+    builds.store.choose("web", Choice(images[3].id))
+    for image in images[:3]:
+        builds.store.remove("web", image.id)
+    builds.store.root("web")
+    assert all(images[0].id not in file for file in reader._known)
 
 
 def test_leftovers_of_a_killed_osrd_are_removed_and_nothing_else(builds: Builds) -> None:

@@ -22,7 +22,9 @@ def kernel(version: str) -> Kernel:
 
 def image(sequence: int, version: str, print_: str = "", name: str = "") -> Image:
     name = name or f"{version}-{sequence}"
-    return Image(name, "web", version, BootWay.FULL, print_ or name, 0, 0, "k", "k", 1, "i", "i", 1, sequence)
+    print_ = print_ or name
+    build = f"build of {print_}"
+    return Image(name, "web", version, BootWay.FULL, print_, 0, 0, "k", "k", 1, "i", "i", 1, sequence, build)
 
 
 def images(*given_: Image, choice: Choice = NO_CHOICE) -> RootImages:
@@ -144,23 +146,23 @@ def test_what_stays() -> None:
     assert retained(had, kernels("6.1"), keep=1) == {"6.1-8", "6.1-5", "6.1-4"}
     assert retained(had, (), keep=1) == {"6.1-5", "6.1-4"}
     assert retained(had, kernels("6.1"), keep=5) == {"6.1-8", "6.1-7", "6.1-6", "6.1-5", "6.1-4"}
-    booted = NodeReport("node1", "root", 0, fingerprint="f1")
+    booted = NodeReport("node1", "root", 0, fingerprint="build of f1")
     assert "6.1-1" in retained(had, (), [booted, NodeReport("node2", "up", 0)], keep=1)
     assert retained(had, (), keep=100) == {each.id for each in every}
 
 
-def report(node: str, attempts: int, print_: str = NEW.fingerprint, step: str = "root") -> NodeReport:
+def report(node: str, attempts: int, print_: str = NEW.build, step: str = "root") -> NodeReport:
     return NodeReport(node, step, 0, fingerprint=print_, attempts=attempts)
 
 
 def test_a_node_falls_back_after_so_many_attempts_and_stays_there() -> None:
     had = images(OLD, NEW, choice=Choice(NEW.id, OLD.id))
-    reports = [report("b", 3), report("a", 4), report("c", 2), report("d", 9, OLD.fingerprint), report("e", 9, "")]
+    reports = [report("b", 3), report("a", 4), report("c", 2), report("d", 9, OLD.build), report("e", 9, "")]
     down = fallen(had, reports, 3)
     assert down == ("a", "b")
     after = replace(had, choice=replace(had.choice, fallen=down))
     # It runs the previous one now, and tried that often, too.
-    assert fallen(after, [report("a", 0, OLD.fingerprint, "up")], 3) == ("a", "b")
+    assert fallen(after, [report("a", 0, OLD.build, "up")], 3) == ("a", "b")
     # Somebody chose the current one at its menu, and it came up.
     assert fallen(after, [report("a", 0, step="up")], 3) == ("b",)
     assert fallen(after, reports, 0) == ()

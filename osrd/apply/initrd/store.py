@@ -129,6 +129,7 @@ class ImageStore:
                 initrd_digest=initrd_digest,
                 initrd_size=initrd_size,
                 sequence=self._next(order.root),
+                build=order.fingerprint,
             )
             write(f"{whole}/{form.LOG}", tail(built.log, LOG_BYTES) if built.log else b"")
             write(f"{whole}/{form.CONTENTS}", form.render_contents(built.contents))

@@ -100,7 +100,7 @@ def retained(
     the root has: without that one the very same would be built again.
     """
     booted = {report.fingerprint for report in reports if report.fingerprint}
-    stay = {image.id for image in images.images if image.fingerprint in booted}
+    stay = {image.id for image in images.images if image.build in booted}
     stay |= {images.choice.current, images.choice.previous} & {image.id for image in images.images}
     for kernel in kernels:
         if (newest := _newest(images.images, kernel.version)) is not None:
@@ -120,7 +120,7 @@ def fallen(images: RootImages, reports: Iterable[NodeReport], after: int) -> tup
         return ()
     found = set(images.choice.fallen)
     for report in reports:
-        if report.fingerprint == current.fingerprint:
+        if report.fingerprint and report.fingerprint == current.build:
             if report.step == "up":
                 found.discard(report.node)
             elif report.attempts >= after:
