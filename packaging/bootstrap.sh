@@ -48,6 +48,9 @@ setpriv|util-linux|util-linux
 dhclient|isc-dhcp-client|dhcp-client
 tftp|tftp-hpa|tftp
 patch|patch|patch
+zstd|zstd|zstd
+lz4|lz4|lz4
+lzop|lzop|lzop
 rsync|rsync|rsync
 ssh-keygen|openssh-client|openssh
 debootstrap|debootstrap|debootstrap

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Why an initrd is built: the difference of two fingerprints in lines for people."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from osrd.model.image import Fingerprint, InputKind
@@ -30,6 +31,7 @@ _SIMPLE = {
     InputKind.OSR: "the dracut modules of osrd",
 }
 _OPTIONS = {"way": "the boot way", "dracut": "the options of dracut"}
+_NETWORK_OF = re.compile(r"(?:osr-|legacy/)([0-9]+)(?:-[^/]*)?$")
 #: what stays one line each, of any number; the rest is counted
 _SHOWN = 10
 
@@ -97,7 +99,8 @@ def _cluster(name: str, old: str, new: str, names: Mapping[str, str]) -> Iterato
         for key in keys:
             yield f"{_word(key)} of {node} changed"
     elif name.startswith("network/"):
-        yield "the network of the nodes changed"
+        match = _NETWORK_OF.search(name)
+        yield f"the network of {_node(match[1], names) if match else 'the nodes'} changed"
     else:
         yield "what is the same for all nodes changed"
 

@@ -6,7 +6,7 @@ published, and the pair before stays what nodes boot. A warning does not.
 from collections.abc import Iterable, Sequence
 
 from osrd.model.finding import Finding, Severity
-from osrd.plan.initrd.check_drivers import nic_drivers, root_drivers
+from osrd.plan.initrd.check_drivers import file_systems, nic_drivers
 from osrd.plan.initrd.check_inside import data_files, dracut_modules, hooks, network_provider, no_identity
 from osrd.plan.initrd.check_secrets import fence_passwords, not_searched, password_hashes, private_keys
 from osrd.plan.initrd.subject import Findings, Subject, error, warning
@@ -99,7 +99,7 @@ _RULES = (
     network_provider,
     data_files,
     nic_drivers,
-    root_drivers,
+    file_systems,
     no_identity,
     fence_passwords,
     private_keys,

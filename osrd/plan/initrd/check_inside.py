@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from osrd.model.settings import BootWay
+from osrd.plan.initrd.clusterfs import GFS2, OCFS2, needs
 from osrd.plan.initrd.subject import MODULES_LIST, NETWORK_PROVIDERS, Findings, Subject, error
 
 #: where hooks are; dracut looks in all of them
@@ -16,8 +17,10 @@ _VAR_SINCE = 102
 _INST_HOOK = re.compile(rb'^\s*inst_hook\s+(\S+)\s+([0-9]{2})\s+"\$(?:\{moddir\}|moddir)/([^"/]+)"', re.MULTILINE)
 _SETUP = "module-setup.sh"
 _HANDLER = "osrroot"
+#: modules for file systems that several nodes have mounted, and the data that they take along
+_CLUSTER_FS = {GFS2: ("osr-gfs2", ("corosync/", "dlm/")), OCFS2: ("osr-ocfs2", ("ocfs2/",))}
 #: what the module osr takes along; the other data is osr-cluster's
-_COMMON = frozenset({"format", "build", "osr.conf", "cmdline"})
+_COMMON = ("format", "build", "osr.conf", "cmdline")
 #: data that has another place in the image
 _PLACES = {"cmdline": "etc/cmdline.d/10-osr.conf"}
 _MACHINE_IDS = ("etc/machine-id", "var/lib/dbus/machine-id")
@@ -25,8 +28,15 @@ _MACHINE_ID = re.compile(rb"[0-9a-fA-F]{32}\s*")
 _LOG = "look at the log of the build (osrctl initrd log)"
 
 
-def wanted_modules(way: BootWay) -> tuple[str, ...]:
-    return ("osr", "osr-cluster") if way is BootWay.FULL else ("osr",)
+def wanted_modules(subject: Subject) -> tuple[str, ...]:
+    """osrd's modules that must be in the image."""
+    wanted = ["osr"]
+    if subject.order.way is BootWay.FULL:
+        wanted.append("osr-cluster")
+    for fstype, (module, _) in _CLUSTER_FS.items():
+        if any(needs(node, fstype) for node in subject.nodes):
+            wanted.append(module)
+    return tuple(wanted)
 
 
 def dracut_modules(subject: Subject) -> Findings:
@@ -34,7 +44,7 @@ def dracut_modules(subject: Subject) -> Findings:
         message = f"the initrd has no list of dracut's modules ({MODULES_LIST})"
         yield error("initrd-not-of-dracut", message, _LOG)
         return
-    for name in wanted_modules(subject.order.way):
+    for name in wanted_modules(subject):
         if name not in subject.dracut_modules:
             message = f"the dracut module {name} is not in the initrd, so no node could boot with it"
             yield error("initrd-module-missing", message, f"{_LOG}; a dracut.conf in the root may omit it", value=name)
@@ -56,7 +66,7 @@ def _wanted_hooks(subject: Subject) -> Iterator[str]:
     for path, source in sorted(subject.order.modules.items()):
         directory, _, name = path.rpartition("/")
         module = directory.rpartition("/")[2].lstrip("0123456789")
-        if name == _SETUP and module in wanted_modules(subject.order.way):
+        if name == _SETUP and module in wanted_modules(subject):
             for match in _INST_HOOK.finditer(source):
                 hook, priority, script = (part.decode("utf-8", "replace") for part in match.groups())
                 yield f"{hook}/{priority}-{script}"
@@ -80,9 +90,9 @@ def network_provider(subject: Subject) -> Findings:
 
 def data_files(subject: Subject) -> Findings:
     """What the nodes are told is what this build was told."""
-    full = subject.order.way is BootWay.FULL
+    taken = [*_COMMON, *(start for module, starts in _CLUSTER_FS.values() for start in starts)]
     for name, content in sorted(subject.order.data.items()):
-        if not content or not (full or name in _COMMON):
+        if not content or not (subject.order.way is BootWay.FULL or name.startswith(tuple(taken))):
             continue
         path = _PLACES.get(name, f"etc/osr/{name}")
         file = subject.files.get(path)
