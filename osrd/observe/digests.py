@@ -18,6 +18,7 @@ from osrd.observe.nodeview import NodeView
 ABSENT = ""
 #: The digest of a symlink begins so; the text of the link follows, and the digest of the file that it leads to.
 LINK = "-> "
+#: The digest of a regular file is sha256 in hex, a blank, and its permission bits in octal: images have both.
 #: What is neither file nor link, or cannot be read.
 OTHER = "not a file"
 
@@ -137,7 +138,7 @@ class Digests:
             return 0, OTHER, ""
         self._known.hashed += 1
         settled = _signature(opened) == _signature(after) and _settled(after)
-        return _signature(after) if settled else 0, digest, ""
+        return _signature(after) if settled else 0, f"{digest} {stat.S_IMODE(after.st_mode):o}", ""
 
     def _link(self, directory: str, fd: int, name: str, status: os.stat_result) -> _Entry:
         text = os.readlink(name, dir_fd=fd)

@@ -24,10 +24,11 @@ _COMPLETE = "modules.dep"
 _BOOT = ("boot", "boot/efi", "efi")
 _IMAGE = re.compile(r"(?:vmlinuz|vmlinux|kernel|Image)-([0-9][^/]*)")
 #: beside kernels: what package managers and people leave there, and kernels that no loader takes
-_LEFT = re.compile(
-    r".*(?:\.old|\.bak|\.orig|~|\.dpkg-\w+|\.rpm\w+|\.hmac|\.sig|\.gz|\.xz|\.bz2|\.zst|\.lz4|\.lzo|\.efi)"
-)
+_LEFT = re.compile(r".*(?:\.(?:old|bak|orig|dpkg-\w+|rpm\w+|hmac|sig|signed|gz|xz|bz2|zst|lz4|lzo|efi)|~)")
+#: Fedora's copies of a kernel for emergencies, under a name that is no version
+_RESCUE = "0-rescue"
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _IN_TREE = ("vmlinuz", "vmlinux", "Image")
 #: what a kernel's module directory may be called; it goes into paths and argument lists
 VERSION = re.compile(r"[0-9][A-Za-z0-9._+~-]{0,127}")
@@ -87,7 +88,7 @@ def _images(view: NodeView) -> Iterator[tuple[str, str]]:
     """Version and path of every kernel image, the copies that machines boot from before the ones of packages."""
     for name in view.names("boot")[:_MOST_NAMES]:
         match = _IMAGE.fullmatch(name)
-        if match and not _LEFT.fullmatch(name) and view.is_file(f"boot/{name}"):
+        if match and not match[1].startswith(_RESCUE) and not _LEFT.fullmatch(name) and view.is_file(f"boot/{name}"):
             yield match[1], f"boot/{name}"
     for boot in _BOOT:
         yield from _entries(view, boot)
@@ -139,7 +140,10 @@ def _kernel(digests: Digests, version: str, image: str) -> Kernel | Finding:
     modules = _modules(view, version)
     if modules and not view.is_file(f"{modules}/{_COMPLETE}"):
         return _half_installed(view, version, modules)
-    return Kernel(version, place, digests.of(place), size, modules)
+    digest = digests.of(place).partition(" ")[0]
+    if not _SHA256.fullmatch(digest):
+        return _odd_image(view, version, place, 0)
+    return Kernel(version, place, digest, size, modules)
 
 
 def _modules(view: NodeView, version: str) -> str:

@@ -10,6 +10,8 @@ from osrd.plan.initrd.fingerprint import PARTS, TABLES
 #: digests of symlinks begin so (osrd.observe.digests)
 _LINK = "-> "
 _TABLES = {"nodeids": "the hardware addresses", "nodenames": "the name", "nodeuuids": "the UUID"}
+#: tables that every node is in
+_COMPLETE = ("nodeids", "nodenames")
 _WORDS = {
     "OSR_ROOT": "the root volume",
     "OSR_ROOTFSTYPE": "the root's file system type",
@@ -90,7 +92,10 @@ def _cluster(name: str, old: str, new: str, names: Mapping[str, str]) -> Iterato
     keys = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if name in TABLES:
         for node in keys:
-            yield f"{_TABLES[name]} of {_node(node, names)} {_verb(before.get(node, ''), after.get(node, ''))}"
+            if name in _COMPLETE and not (node in before and node in after):
+                yield f"{_node(node, names)} {_verb(before.get(node, ''), after.get(node, ''))}"
+            else:
+                yield f"{_TABLES[name]} of {_node(node, names)} changed"
     elif name.startswith("nodes.d/"):
         node = _node(name.removeprefix("nodes.d/").removesuffix(".conf"), names)
         if not old or not new:
