@@ -31,10 +31,10 @@ install() {
     for name in nodeids nodenames nodeuuids nodes.d network; do
         [[ ! -e $data/$name ]] || cp -rLT "$data/$name" "$initdir/etc/osr/$name"
     done
-    chmod -R u=rwX,go=rX "$initdir/etc/osr"
     install_network "$data/network"
     inst_simple "$moddir/osr-net-lib.sh" /lib/osr/osr-net-lib.sh
     inst_script "$moddir/osr-nic.sh" /sbin/osr-nic
+    chmod 0755 "$initdir/sbin/osr-nic"
     inst_hook pre-udev 59 "$moddir/osr-net-rules.sh"
 }
 

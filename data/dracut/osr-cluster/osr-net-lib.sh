@@ -54,16 +54,36 @@ osr_net_words() {
     done < "$1"
 }
 
-# osr_net_apply: writes the words of this node and has dracut's scripts read what they read only once.
-osr_net_apply() {
-    local file hook
+# osr_net_file: the words of this node; fails where another provider has them in files of its own.
+osr_net_file() {
+    local file
     file="$osr_etc/network/legacy/$(osr_get nodeid)"
-    [ -e "$osr_etc/network-legacy" ] && [ -r "$file" ] && osr_net_baked || return 0
+    [ -e "$osr_etc/network-legacy" ] && [ -f "$file" ] && osr_net_baked && printf '%s\n' "$file"
+}
+
+# osr_net_write FILE: where dracut's scripts read words. BOOTIF= would make them wait for an address on a NIC that may
+# be a bond's; the words name what has addresses.
+osr_net_write() {
     mkdir -p /etc/cmdline.d
-    osr_net_words "$file" > "$osr_work/words"
-    # BOOTIF= would make dracut wait for an address on a NIC that may be a bond's; the words name what has addresses.
-    echo rd.bootif=0 >> "$osr_work/words"
-    mv -f "$osr_work/words" /etc/cmdline.d/21-osr-network.conf
+    { osr_net_words "$1" && echo rd.bootif=0; } > "$osr_work/words" && mv -f "$osr_work/words" /etc/cmdline.d/21-osr.conf
+}
+
+# osr_net_early: at the start, when the node is known already and its words name interfaces by ifname=: dracut's own
+# scripts do the rest. Words with the kernel's names have to wait for the interfaces.
+osr_net_early() {
+    local file
+    file=$(osr_net_file) && ! grep -q '@IF:' "$file" || return 1
+    osr_net_write "$file"
+    : > "$osr_work/netearly"
+}
+
+# osr_net_late: when an interface has appeared: what dracut's scripts did at the start without these words.
+osr_net_late() {
+    local file hook device
+    [ ! -e "$osr_work/netearly" ] && file=$(osr_net_file) || return 0
+    osr_net_rename "$file"
+    osr_net_write "$file"
+    if device=$(osr_word bootdev); then printf '%s\n' "$device" > /tmp/net.bootdev; fi
     for hook in "$hookdir"/cmdline/*parse-vlan.sh "$hookdir"/cmdline/*parse-bond.sh "$hookdir"/cmdline/*parse-bridge.sh; do
         # shellcheck source=/dev/null
         [ ! -e "$hook" ] || (. "$hook")
@@ -71,7 +91,29 @@ osr_net_apply() {
     return 0
 }
 
-# osr_net_cmdline: at the start, when no interface has to be there yet.
+# osr_net_rename FILE: what ifname= is too late for: udev has named these interfaces. The job that brings one up under
+# its old name finds nothing and ends.
+osr_net_rename() {
+    local words word name mac nic
+    while read -r words || [ -n "$words" ]; do
+        for word in $words; do
+            case $word in
+                ifname=*) ;;
+                *) continue ;;
+            esac
+            word=${word#ifname=}
+            name=${word%%:*}
+            mac=${word#*:}
+            nic=$(osr_net_nic "$mac") && [ "$nic" != "$name" ] || continue
+            ip link set dev "$nic" down
+            ip addr flush dev "$nic"
+            ip link set dev "$nic" name "$name" || continue
+            /sbin/initqueue --name "ifup-$name" --unique --onetime /sbin/ifup "$name"
+        done
+    done < "$1"
+}
+
+# osr_net_cmdline: at the start, from osr-cmdline.
 osr_net_cmdline() {
     local file
     if ! osr_net_baked; then
@@ -80,19 +122,26 @@ osr_net_cmdline() {
         done
         return 0
     fi
-    if osr_get nodeid > /dev/null; then osr_net_node; fi
-    if [ -e "$osr_etc/network-legacy" ]; then osr_tell rd.bootif=0; fi
+    if osr_get nodeid > /dev/null; then osr_net_own; fi
+    if [ -e "$osr_etc/network-legacy" ]; then osr_net_early || osr_tell rd.bootif=0; fi
 }
 
-# osr_net_node: files for this node alone (bonds, VLANs and bridges have no hardware address to match): once.
-osr_net_node() {
-    local dir
-    [ ! -e "$osr_work/netnode" ] && osr_net_baked || return 0
-    dir="$osr_etc/network/systemd/$(osr_get nodeid)"
-    : > "$osr_work/netnode"
-    [ -d "$dir" ] && [ ! -e "$osr_etc/network-legacy" ] || return 0
-    mkdir -p /run/systemd/network
-    cp "$dir"/* /run/systemd/network/
-    # networkd's reload needs networkctl, which is in no initrd.
-    systemctl --no-block try-restart systemd-networkd.service
+# osr_net_own: files for this node alone, once: bonds, VLANs and bridges have no hardware address to match.
+osr_net_own() {
+    local dir unit place
+    [ ! -e "$osr_work/netown" ] && [ ! -e "$osr_etc/network-legacy" ] && osr_net_baked || return 0
+    : > "$osr_work/netown"
+    if [ -d /etc/NetworkManager ]; then
+        dir=$osr_etc/network/nm place=/run/NetworkManager/system-connections unit=nm-initrd.service
+    else
+        dir=$osr_etc/network/systemd place=/run/systemd/network unit=systemd-networkd.service
+    fi
+    dir="$dir/$(osr_get nodeid)"
+    [ -d "$dir" ] || return 0
+    mkdir -p "$place"
+    cp "$dir"/* "$place"
+    [ "$unit" = systemd-networkd.service ] || chmod 0600 "$place"/*
+    # Whoever runs already reads them anew; networkd's reload needs networkctl, which is in no initrd.
+    systemctl --no-block try-restart "$unit" 2> /dev/null
+    return 0
 }

@@ -18,6 +18,6 @@ done
 osr_get nodeid > /dev/null || exit 0
 (
     flock 8
-    osr_net_node
-    osr_net_apply
+    osr_net_own
+    osr_net_late
 ) 8> "$osr_work/netlock"

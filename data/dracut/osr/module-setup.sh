@@ -30,6 +30,7 @@ installkernel() {
 
 install_script() {
     inst_script "$moddir/$1" "$2"
+    chmod 0755 "$initdir$2" # whatever became of the mode on its way into the root
 }
 
 # An image for all nodes must not have the identity of one: with a common machine id DHCP takes them for one client.

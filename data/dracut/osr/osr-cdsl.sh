@@ -8,10 +8,10 @@
 # shellcheck source=data/dracut/osr/osr-lib.sh
 . /lib/osr/osr-lib.sh
 
-# osr_node_tree TREE: this node's directory: by id, or by name where the trees are called so.
+# osr_node_tree TREE: this node's directory: what the node's data calls it, else by id, else by name.
 osr_node_tree() {
     local name place
-    for name in "$(osr_get nodeid)" "$(osr_get nodename)"; do
+    for name in "$(osr_node OSR_TREE)" "$(osr_get nodeid)" "$(osr_get nodename)"; do
         [ -n "$name" ] || continue
         place=$(osr_resolve "$1/$name") || continue
         [ -d "$NEWROOT$place" ] && printf '%s\n' "$place" && return 0

@@ -43,19 +43,27 @@ osr_read_cdsl() {
 # Parameters of the initrds before dracut: what still means something is translated, the rest is told once.
 osr_read_old() {
     local word value
-    if getargbool 0 com-debug; then osr_tell rd.debug; fi
-    if getarg com-step > /dev/null || getarg com-stepmode > /dev/null; then
-        osr_tell rd.break=initqueue rd.break=pre-mount rd.break=pre-pivot
-    fi
-    for word in chrootneeded chrootenv_mountpoint chrootenv_fstype chrootenv_device chrootenv_chrootdir \
-        chrootenv_options quorumack votes tmpfix scsi_failover scsi_driver nousb lockmethod rootsource; do
-        if getarg "$word" > /dev/null || getarg "$word=" > /dev/null; then
-            osr_warn "$word is of an older initrd and has no effect"
-        fi
+    # One walk: asking for each of them takes a second of a slow machine's boot.
+    for word in $(getcmdline); do
+        value=${word#*=}
+        case ${word%%=*} in
+            com-debug) osr_tell rd.debug ;;
+            com-step | com-stepmode) osr_tell rd.break=initqueue rd.break=pre-mount rd.break=pre-pivot ;;
+            com-expert) emergency_shell -n osr "osr: com-expert" ;;
+            chrootneeded | chrootenv_mountpoint | chrootenv_fstype | chrootenv_device | chrootenv_chrootdir | \
+                chrootenv_options | quorumack | votes | tmpfix | scsi_failover | scsi_driver | scsidriver | \
+                nousb | lockmethod)
+                osr_warn "${word%%=*} is of an older initrd and has no effect"
+                ;;
+            rootsource)
+                osr_warn "rootsource is of an older initrd and has no effect"
+                case $value in
+                    iscsi*) osr_warn "for iSCSI give netroot=iscsi:... (dracut.cmdline(7))" ;;
+                esac
+                ;;
+        esac
     done
-    case $(getarg rootsource=) in
-        iscsi*) osr_warn "for iSCSI use netroot=iscsi:... of dracut (dracut.cmdline(7))" ;;
-    esac
+    if value=$(osr_node OSR_ISCSI_INITIATOR); then osr_tell "rd.iscsi.initiator=$value"; fi
     # dracut's syslog module reads these files. Its own words win: it writes the files again, at 90.
     value=$(osr_word syslogserver syslog || osr_node OSR_SYSLOG_SERVER) && printf '%s\n' "$value" > /tmp/syslog.server
     value=$(osr_word syslogfilter || osr_node OSR_SYSLOG_FILTER) && printf '%s\n' "$value" > /tmp/syslog.filters
@@ -108,6 +116,9 @@ osr_read_cmdline() {
     chmod 0755 "$osr_run"
     rm -f /etc/cmdline.d/20-osr.conf
     osr_set version 2
+    if [ -r "$osr_etc/format" ] && read -r value < "$osr_etc/format" && [ "$value" != 2 ]; then
+        osr_fatal "the data of this initrd has format $value, and these modules read format 2" "rebuild the initrd"
+    fi
     value=static
     [ ! -d "$osr_etc/nodes.d" ] || value=cluster
     osr_set mode "$value"
@@ -116,7 +127,6 @@ osr_read_cmdline() {
     fi
     if value=$(osr_setting OSR_CLUSTER); then osr_set cluster "$value"; fi
     if [ -r "$osr_etc/build" ] && read -r value < "$osr_etc/build"; then osr_set build "$value"; fi
-    if getarg com-expert > /dev/null; then emergency_shell -n osr "osr: com-expert"; fi
 
     osr_read_cdsl
     osr_identify_early
@@ -169,6 +179,9 @@ if getargbool 1 osr; then
         esac
     fi
     : "$root" "$netroot" "$rootok" "$rflags"
-    command -v osr_net_words > /dev/null || [ ! -e /lib/osr/osr-net-lib.sh ] || . /lib/osr/osr-net-lib.sh
-    if command -v osr_net_cmdline > /dev/null; then osr_net_cmdline; fi
+    if [ -e /lib/osr/osr-net-lib.sh ]; then
+        # shellcheck source=data/dracut/osr-cluster/osr-net-lib.sh
+        . /lib/osr/osr-net-lib.sh
+        osr_net_cmdline
+    fi
 fi

@@ -15,7 +15,7 @@ osr_diagnosis() {
     echo
     echo "node id:      $(osr_get nodeid || echo unknown)$(osr_get nodeid_source | sed 's/.*/ (by &)/')"
     for nic in $(osr_nics); do
-        mac=$(osr_macs "$nic" | sed ':a;N;$!ba;s/\n/, /')
+        mac=$(osr_join "$(osr_macs "$nic")")
         echo "interface:    $nic $mac, $(cat "/sys/class/net/$nic/operstate" 2> /dev/null)"
     done
     if [ -r "$osr_etc/nodeids" ]; then echo "nodes known:  $(osr_ids)"; else echo "nodes known:  none: the initrd has no cluster data"; fi
@@ -27,8 +27,8 @@ osr_diagnosis() {
 
 # osr_reboot_later SECONDS: in the background, unless somebody in the shell says osr-param set reboot 0.
 osr_reboot_later() {
+    local left=$1
     (
-        left=$1
         while [ "$left" -gt 0 ]; do
             sleep 1
             [ -e "$osr_work/emergency" ] && [ "$(osr_get reboot)" != 0 ] || exit 0

@@ -23,14 +23,12 @@ osr_warn() {
     warn "osr: $*"
 }
 
-# osr_blame TEXT [FIX]: the reason why this machine cannot go on, kept for the emergency shell. The same reason
-# again (a retry that failed likewise) is one line.
+# osr_blame TEXT [FIX]: the reason why this machine cannot go on, kept for the emergency shell; each is told once.
 osr_blame() {
+    ! grep -qsxF -e "$1" "$osr_run/diagnosis" || return 0
     mkdir -p "$osr_work"
-    if ! grep -qsxF -e "$1" "$osr_run/diagnosis"; then
-        printf '%s\n' "$1" >> "$osr_run/diagnosis"
-        [ -z "$2" ] || printf '  what to do: %s\n' "$2" >> "$osr_run/diagnosis"
-    fi
+    printf '%s\n' "$1" >> "$osr_run/diagnosis"
+    [ -z "$2" ] || printf '  what to do: %s\n' "$2" >> "$osr_run/diagnosis"
     osr_warn "$1"
 }
 
@@ -225,7 +223,7 @@ osr_learn_by() {
     case $ids in
         "") return 1 ;;
         *[!0-9]*) # two lines: the table has it twice
-            osr_blame "$3 is in the table for nodes $(echo "$ids" | sed ':a;N;$!ba;s/\n/ and /g')" \
+            osr_blame "$3 is in the table for nodes $(osr_join "$ids")" \
                 "correct cluster.conf and rebuild the initrd, or boot with nodeid="
             : > "$osr_work/conflict"
             ;;
@@ -243,6 +241,11 @@ osr_macs() {
     done
 }
 
+# osr_join TEXT: its lines as one, with commas.
+osr_join() {
+    printf '%s\n' "$1" | sed ':a;N;$!ba;s/\n/, /g'
+}
+
 osr_nics() {
     local nic
     for nic in /sys/class/net/*; do
@@ -253,7 +256,7 @@ osr_nics() {
 # osr_bootif: the address behind BOOTIF=, whichever way the boot loader wrote it (01-AA-.., 01-aa:bb:..).
 osr_bootif() {
     local mac
-    getargbool 1 osr.bootif && mac=$(osr_word BOOTIF) || return 1
+    getargbool 1 osr.bootif && getargbool 1 rd.bootif && mac=$(osr_word BOOTIF) || return 1
     mac=$(osr_lower "$mac" | sed 's/-/:/g')
     case $mac in
         ??:??:??:??:??:??:??) mac=${mac#???} ;; # the hardware type

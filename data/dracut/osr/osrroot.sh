@@ -19,7 +19,7 @@ if [ -e "$osr_work/conflict" ]; then
     exit 1 # the hook osr-retry says so and asks
 fi
 if ! osr_identified; then
-    osr_warn "NIC $netif ($(osr_macs "$netif" | sed 's/$/ /' | tr -d '\n')) is in no node's configuration"
+    osr_warn "NIC $netif ($(osr_join "$(osr_macs "$netif")")) is in no node's configuration"
     printf '%s\n' "$netif" > "$osr_work/unmatched.$netif"
     exit 1
 fi

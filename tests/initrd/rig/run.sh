@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# run.sh DIRECTORY SOURCES SHELL MODULES: runs DIRECTORY/stages in an initrd of its own: its own mounts, network,
+# processes and host name; the rest of the machine does not notice. Everything that is written stays below DIRECTORY.
+set -e
+place=$1 root=$1/root
+mount --make-rprivate /
+mkdir -p "$place/upper" "$place/work"
+mount -t overlay -o "lowerdir=/usr,upperdir=$place/upper,workdir=$place/work" overlay "$root/usr"
+ip link set lo up
+while read -r name mac; do
+    # Kernels of small virtual machines may have one kind of interface and not the other.
+    ip link add "$name" address "$mac" type dummy 2> /dev/null ||
+        { ip tuntap add "$name" mode tap && ip link set "$name" address "$mac"; }
+done < "$place/nics"
+# shellcheck disable=SC2086 # the modules are words
+bash "$(dirname "$0")/build.sh" "$root" "$2" "$3" $4
+mount -t proc proc "$root/proc"
+mount --bind "$place/cmdline" "$root/proc/cmdline"
+mount -t sysfs sysfs "$root/sys"
+mount -t tmpfs tmpfs "$root/sys/module"
+mkdir -p "$root/sys/module/nfs/parameters"
+: > "$root/sys/module/nfs/parameters/nfs4_unique_id"
+mkdir "$root/net"
+mount --bind "$root/sys/class/net" "$root/net"
+mount -t tmpfs tmpfs "$root/sys/class"
+mkdir -p "$root/sys/class/net" "$root/sys/class/dmi/id"
+mount --bind "$root/net" "$root/sys/class/net"
+[ ! -e "$place/uuid" ] || cp "$place/uuid" "$root/sys/class/dmi/id/product_uuid"
+hostname localhost
+mount --bind "$root/shared" "$root/shared"
+cp "$(dirname "$0")/stages.sh" "$root/stages.sh"
+exec chroot "$root" /bin/sh /stages.sh
