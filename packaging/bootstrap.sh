@@ -60,6 +60,7 @@ shellcheck|shellcheck|ShellCheck
 /usr/lib/dracut/dracut-util|dracut-core|dracut
 /usr/lib/dracut/modules.d/40network/netroot.sh /usr/lib/dracut/modules.d/45net-lib/netroot.sh|dracut-network|dracut-network
 /usr/lib/dracut/modules.d/95nfs/nfsroot.sh /usr/lib/dracut/modules.d/74nfs/nfsroot.sh|dracut-network|dracut-network
+/usr/lib/systemd/systemd-networkd /lib/systemd/systemd-networkd|systemd|systemd-networkd
 groff|groff-base|groff-base
 man|man-db|man-db
 /usr/lib/ipxe/undionly.kpxe /usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """osrd finds its own files, in a checkout and installed."""
 
+import configparser
 import os
 import shutil
 import subprocess
@@ -25,6 +26,19 @@ def test_in_a_checkout() -> None:
 def test_a_missing_file_names_the_places() -> None:
     with pytest.raises(FailedError, match=r"nothing/here is in none of .*/usr/share/osrd"):
         data_file("nothing", "here")
+
+
+@pytest.mark.parametrize("name", ["dracut", "dracut.conf.d", "kernel-hooks", "kernel-install"])
+def test_what_goes_into_roots_is_packaged(name: str) -> None:
+    """Each directory with files is one that setup.cfg installs where data_file() looks."""
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / "setup.cfg")
+    installed = dict(config["options.data_files"])
+    files = [path.relative_to(REPOSITORY / "data") for path in (REPOSITORY / "data" / name).rglob("[!.]*")]
+    directories = {path.parent for path in files if (REPOSITORY / "data" / path).is_file()}
+    assert directories
+    for directory in directories:
+        assert installed.get(f"share/osrd/{directory}") == f"data/{directory}/*"
 
 
 def test_installed_below_a_prefix(tmp_path: Path) -> None:

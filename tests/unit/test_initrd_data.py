@@ -25,7 +25,7 @@ from tests.unit.planning import cluster, mac
 FULL = (REPOSITORY / "tests/fixtures/full.conf").read_bytes()
 SHELLS = [shell for shell in ("dash", "bash", "busybox sh") if shutil.which(shell.split()[0])]
 
-#: the two ways in which the modules may read a .conf file; both print each value and a line break
+#: the ways to read a .conf file; each prints every value and a line break
 SOURCED = """
 . "$1"
 for key in $(sed 's/=.*//' "$1"); do eval "printf '%s\\n' \\"\\$$key\\""; done
@@ -50,6 +50,14 @@ def eth(number: int, name: str = "eth0", **others: object) -> Nic:
 
 def node(number: int, **others: object) -> Node:
     return planning.node(number, **{"nics": (eth(number),), **others})
+
+
+#: the modules' own reader
+MODULE = f"""
+getarg() {{ :; }}
+. {REPOSITORY}/data/dracut/osr/osr-lib.sh
+for key in $(sed 's/=.*//' "$1"); do osr_conf "$1" "$key" || echo; done
+"""
 
 
 def made(*nodes: Node, **others: object) -> InitrdData:
@@ -258,8 +266,8 @@ ODD = st.text(st.sampled_from("'\"\\$`; |&\t!#%{}()*?~^=-ab\u00e9\u0101\u4e2d\U0
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("program", [SOURCED, READ], ids=["sourced", "read"])
-@settings(max_examples=15)
+@pytest.mark.parametrize("program", [SOURCED, READ, MODULE], ids=["sourced", "read", "module"])
+@settings(max_examples=10)
 @given(texts=st.lists(ANY_TEXT | ODD, min_size=1, max_size=20))
 def test_any_value_is_data_for_a_shell(
     shell: str, program: str, texts: list[str], tmp_path_factory: pytest.TempPathFactory
