@@ -35,6 +35,7 @@ from osrd.plan.initrd.installation import (
     Sources,
     data_files,
     installation,
+    is_our_directory,
     is_ours,
     steps,
 )
@@ -137,7 +138,7 @@ class InitrdInstall:
             return Record()
         record = read_record(self._inside, RECORD)
         files = {path: digests for path, digests in record.files.items() if is_ours(path)}
-        return Record(files, record.directories)
+        return Record(files, tuple(path for path in record.directories if is_our_directory(path)))
 
     def perform(self, prepared: Prepared) -> None:
         """Do it. Raises ConflictError, FailedError, BusyError."""

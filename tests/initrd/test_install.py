@@ -14,7 +14,8 @@ from osrd.engine.initrdinstall import RECORD, InitrdInstall
 from osrd.model.cdsl import INVENTORY, Inventory, Layout
 from osrd.model.errors import BusyError, ConflictError, NotFoundError
 from osrd.model.settings import BootWay, Settings
-from osrd.parse.inventory import render_inventory
+from osrd.parse.inventory_file import render_inventory
+from osrd.plan.initrd.installation import digest
 from tests.conftest import REPOSITORY
 
 CONF = REPOSITORY / "tests/fixtures/full.conf"
@@ -125,11 +126,18 @@ def test_a_record_that_a_node_forged_removes_nothing_else(root: Path) -> None:
     victim = root / "etc/shadow"
     victim.write_bytes(b"root:*\n")
     record = json.loads((root / RECORD).read_text())
-    digest = "9c2d9b41a5b6d0c7f5f5ab2ff9b9b1be8d8e5d6c6f1c0d5a5b4d3a6d7f2b0c1d"
-    record["files"] |= {"etc/shadow": [digest], "../host": [digest]}
+    host = root.parent / "host"
+    host.write_bytes(victim.read_bytes())
+    known = digest(victim.read_bytes())
+    record["files"] |= {"etc/shadow": [known], "../host": [known], "etc/osr/initrd/../../shadow": [known]}
+    record["directories"] += ["var/empty", "../empty"]
+    (root / "var/empty").mkdir(parents=True)
+    (root.parent / "empty").mkdir()
     (root / RECORD).write_text(json.dumps(record))
     osrctl("install", root, "--remove")
-    assert victim.read_bytes() == b"root:*\n"
+    assert victim.read_bytes() == host.read_bytes() == b"root:*\n"
+    assert (root / "var/empty").is_dir()
+    assert (root.parent / "empty").is_dir()
 
 
 def test_a_root_without_dracut(root: Path) -> None:

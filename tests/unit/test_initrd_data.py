@@ -318,6 +318,13 @@ def test_whatever_a_node_says_every_line_is_a_key_and_a_value(a: str, b: str, c:
             assert all(re.fullmatch(r"[1-9]\d* [^\n]+", line) for line in lines)
 
 
+def test_data_that_takes_much_memory_is_told() -> None:
+    nodes = tuple(node(number) for number in range(2, 3402))
+    (found,) = initrd_data(cluster(*nodes), Settings(), None, Layout(), BootWay.FULL, nodes=nodes).findings
+    assert (found.code, found.severity) == ("initrd-many-nodes", Severity.WARNING)
+    assert "3400 nodes takes 66 MiB" in found.message
+
+
 def test_nics_without_an_address_are_told() -> None:
     data = made(node(1, nics=(eth(1, ip="", mask="", gateway=""),)))
     assert "nodes.d/1.conf" in data.files

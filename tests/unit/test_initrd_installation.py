@@ -60,7 +60,9 @@ def test_the_hook_runs_before_dracuts() -> None:
     assert sorted(["dracut", "00osr"], key=str.encode)[0] == "00osr"
 
 
-@pytest.mark.parametrize("path", ["etc/passwd", "etc/osr/initrd", "usr/lib/osrx/y", "../etc/osr/initrd/x"])
+@pytest.mark.parametrize(
+    "path", ["etc/passwd", "etc/osr/initrd", "usr/lib/osrx/y", "../etc/osr/initrd/x", "etc/osr/initrd/../x"]
+)
 def test_a_record_cannot_name_other_places(path: str) -> None:
     assert not is_ours(path)
 

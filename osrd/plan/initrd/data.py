@@ -36,6 +36,8 @@ FORMAT = 2
 #: where they are in a root, and in the image's root while it is built
 PLACE = "etc/osr/initrd"
 _KEYFILES = "network/nm/"
+#: KiB that a small file takes of a node's memory until the initrd is left, and MiB of them that are worth a word
+_FILE, _MUCH = 5, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,10 @@ class _Collected:
         self._roots.add(tuple(filter(None, words)) if at_once else ())
 
     def finish(self) -> None:
+        if (megabytes := len(self._files) * _FILE // 1024) >= _MUCH:
+            message = f"the data of {len(self._ids)} nodes takes {megabytes} MiB of memory of each node while it boots"
+            much = InvalidConfigError(message, "use way = static, whose initrd does not know the nodes")
+            self.findings.append(_finding("initrd-many-nodes", Severity.WARNING, much))
         self._files["nodeids"] = "".join(self._ids).encode()
         self._files["nodenames"] = "".join(self._names).encode()
         # systemd and dracut find a device by themselves when they are told of it at once.

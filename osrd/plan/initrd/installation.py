@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from osrd.model.image import Dracut
 from osrd.model.installation import Found, InstalledFile, Record, Step, Steps, Verb
-from osrd.model.layout import within
+from osrd.model.layout import path_mistake, within
 from osrd.model.rootcare import Family
 from osrd.model.settings import BootWay
 from osrd.plan.initrd.data import PLACE, mode_of
@@ -62,7 +62,12 @@ def data_files(data: Mapping[str, bytes]) -> Mapping[str, InstalledFile]:
 
 def is_ours(path: str) -> bool:
     """Whether a file of this path can be one that was installed."""
-    return any(path != place and within(path, place) for place in _PLACES)
+    return not path_mistake(path) and any(path != place and within(path, place) for place in _PLACES)
+
+
+def is_our_directory(path: str) -> bool:
+    """Whether a directory of this path can have been made for such files."""
+    return not path_mistake(path) and any(within(path, place) or within(place, path) for place in _PLACES)
 
 
 def steps(wanted: Mapping[str, InstalledFile], record: Record, found: Mapping[str, Found], scope: str = "") -> Steps:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network of one node for each of the three providers that a dracut may have (osr.dracut(7), NETWORK).
+"""The network of one node for each of the three providers that a dracut may have (osr.dracut(7), DATA).
 
 ``systemd/*`` and ``nm/*`` match by hardware address and may be there for all nodes at once. ``systemd/ID/*`` and
 ``nm/ID/*`` make devices of their own (bonds, VLANs, bridges), which no address tells apart: they are the whole
