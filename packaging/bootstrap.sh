@@ -42,6 +42,8 @@ pc:glib-2.0|libglib2.0-dev|glib2-devel
 dbus-send|dbus-bin|dbus-tools
 gdbus|libglib2.0-bin|glib2
 busctl|systemd|systemd
+systemd-nspawn|systemd-container|systemd-container
+busybox|busybox|busybox
 strace|strace|strace
 ip|iproute2|iproute
 setpriv|util-linux|util-linux

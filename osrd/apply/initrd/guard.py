@@ -46,6 +46,7 @@ class Guard:
         os.fchdir(order["root"])
         os.close(order["root"])
         enter_sealed_namespaces()
+        _forget_the_name()
         files = {path: base64.b64decode(data) for path, data in order["files"].items()}
         self._room = Room(order["path"], order["memory"], order["link"], order["tree"], files)
         self._first = self._started()
@@ -144,6 +145,12 @@ class Guard:
                 raise FailedError("the image became shorter while it was copied")
             copied += part
         return size
+
+
+def _forget_the_name() -> None:
+    """Two hosts that build the same image make the same bytes. Where /proc cannot be written to it stays: a detail."""
+    with suppress(OSError), open("/proc/sys/kernel/hostname", "w", encoding="ascii") as file:
+        file.write("localhost")
 
 
 def say(message: dict[str, Any]) -> None:
