@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from osrd.apply.initrd.buildlog import BuildLog
+from osrd.apply.initrd.buildlog import BuildLog, text
 from osrd.apply.initrd.place import Place
 from osrd.apply.initrd.room import IMAGE, TEMPORARY
 from osrd.apply.initrd.sandbox import Hear, Sandbox, Task
@@ -32,6 +32,7 @@ _PART = 1 << 20
 #: of the largest allowed image, what has to be free before one is built; it is asked again when the size is known
 _LEAST_FREE = 4
 _TOLD_LINES = 5
+_MOST_LINES = 200
 
 Tell = Callable[[float, str], None]
 
@@ -105,8 +106,9 @@ def build(
 def _staged(progress: Tell) -> Hear:
     stages = Progress()
 
-    def hear(lines: Sequence[str]) -> None:
-        told = stages.heard(lines)
+    def hear(lines: Sequence[bytes]) -> None:
+        # Only few of them say something, and there may be many more than a real dracut prints.
+        told = stages.heard(text(line) for line in lines[-_MOST_LINES:] if b"*** " in line)
         if told is not None:
             progress(*told)
 
@@ -120,7 +122,7 @@ def _explained(order: BuildOrder, log: BuildLog, log_name: str) -> Iterator[None
         yield
     except (FailedError, ConflictError, NotFoundError) as error:
         log.say(error.message)
-        lines = tuple(log.last)
+        lines = log.last
         printed = f" ({' / '.join(lines[-_TOLD_LINES:])})" if lines else ""
         raise BuildFailedError(
             f"the initrd of {order.root} for kernel {order.kernel.version} was not built: {error.message}{printed}",

@@ -10,7 +10,7 @@ from osrd.plan.initrd.dracut import shown
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BEGINNING, _END = 2 << 20, 256 << 10
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 1024
 _LAST_LINES = 20
 
 
@@ -24,8 +24,7 @@ class BuildLog:
         self._kept = 0
         self._partial = b""
         self.size = 0
-        #: of what was printed, as it may be shown
-        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._last: deque[bytes] = deque(maxlen=_LAST_LINES)
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +38,7 @@ class BuildLog:
                 self._file.write(f"\n[{left_out} bytes are left out here]\n".encode())
             self._file.writelines(self._end)
 
-    def hear(self, data: bytes) -> list[str]:
+    def hear(self, data: bytes) -> list[bytes]:
         """Take the next bytes; the lines that they complete. Raises OSError."""
         room = max(0, _BEGINNING - self.size)
         self._file.write(data[:room])
@@ -49,9 +48,14 @@ class BuildLog:
         if len(self._partial) > _LONGEST_LINE:
             lines.append(self._partial)
             self._partial = b""
-        told = [text for line in lines if (text := shown(line[:_LONGEST_LINE].decode(errors="replace")))]
-        self.last.extend(told)
-        return told
+        self._last.extend(lines[-_LAST_LINES:])
+        return lines
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """The last lines, as they may be shown."""
+        texts = (text(line) for line in (*self._last, self._partial))
+        return tuple(each for each in texts if each)[-_LAST_LINES:]
 
     def _keep(self, data: bytes) -> None:
         if data:
@@ -63,3 +67,8 @@ class BuildLog:
     def say(self, line: str) -> None:
         """A line of osrd's own, at the end."""
         self._end.append(f"osrd: {line}\n".encode())
+
+
+def text(line: bytes) -> str:
+    """A line of a log as it may be shown, the beginning of a long one."""
+    return shown(line[:_LONGEST_LINE].decode(errors="replace"))

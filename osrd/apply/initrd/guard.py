@@ -50,7 +50,7 @@ class Guard:
         files = {path: base64.b64decode(data) for path, data in order["files"].items()}
         self._room = Room(order["path"], order["memory"], order["link"], order["tree"], files)
         self._first = self._started()
-        self._processes = os.open(f"/proc/{self._first}/root/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._processes = self._process_numbers()
 
     def _started(self) -> int:
         order = self._order
@@ -70,6 +70,13 @@ class Guard:
             os.waitpid(first, 0)
             raise FailedError(f"a room for the root's programs cannot be made: {os.fsdecode(said) or 'it was ended'}")
         return first
+
+    def _process_numbers(self) -> int | None:
+        """A descriptor of the /proc of the room; None when its program has ended already."""
+        try:
+            return os.open(f"/proc/{self._first}/root/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
 
     def wait(self) -> int | None:
         """The exit status of the program; None when osrd does not want it any more. Nothing runs in the room then.
@@ -101,7 +108,7 @@ class Guard:
         order = self._order
         if time.monotonic() >= self._deadline:
             return f"it had not ended after {order['timeout']:g} s", "raise timeout in [build]"
-        processes = [name for name in os.listdir(self._processes) if name.isdigit()]
+        processes = [] if self._processes is None else [*filter(str.isdigit, os.listdir(self._processes))]
         if len(processes) > order["processes"]:
             return f"it started more than {order['processes']} processes", "look who changed the root's dracut"
         used = self._room.used() + sum(map(self._resident, processes))
@@ -112,7 +119,7 @@ class Guard:
     def _resident(self, process: str) -> int:
         """Bytes that the process has of its own: what it shares is counted with the files."""
         try:
-            fd = os.open(f"{process}/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes)
+            fd = os.open(f"{process}/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes or -1)
         except OSError:
             return 0
         try:
@@ -181,6 +188,8 @@ def main() -> None:
             say({"ended": status, "size": guard.fetch() if status == 0 else 0})
     except OsrdError as error:
         say({"kind": type(error).__name__, "message": error.message, "fix": error.fix})
+    except RecursionError:
+        say({"kind": "FailedError", "message": "directories of the root are nested too deep", "fix": ""})
     except OSError as error:
         what = f"{error.filename}: " if isinstance(error.filename, str) else ""
         kind = "UnsupportedError" if error.errno in (errno.EPERM, errno.ENOSYS) else "FailedError"

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ _MOST_OUTPUT = 64 << 20
 _MOST_PROCESSES = 512
 _PART = 1 << 16
 
-Hear = Callable[[Sequence[str]], None]
+Hear = Callable[[Sequence[bytes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,15 @@ class Sandbox:
         if "kind" in message:
             raise _told(message)
         if message["ended"] != 0:
-            raise FailedError(_status(task.argv[0], message["ended"]))
+            raise FailedError(*self._why(task.argv[0], message["ended"]))
         return int(message["size"])
+
+    def _why(self, program: str, status: int) -> tuple[str, str]:
+        if status == 128 + signal.SIGXFSZ:
+            return f"a file that {program} wrote has more than {self._limits.size} MiB", "raise size in [build]"
+        if status > 128:
+            return f"{program} was killed by signal {status - 128}", ""
+        return f"{program} failed with exit status {status}", ""
 
     def _started(self, image: int, output: int) -> "subprocess.Popen[bytes]":
         argv = [sys.executable, "-I", "-S", "-B", guard.__file__]
@@ -178,9 +186,3 @@ def _told(message: dict[str, Any]) -> OsrdError:
     error = getattr(errors, message["kind"])(message["message"].replace(IMAGE, "the image"), message["fix"])
     assert isinstance(error, OsrdError)
     return error
-
-
-def _status(program: str, status: int) -> str:
-    if status > 128:
-        return f"{program} was killed by signal {status - 128}"
-    return f"{program} failed with exit status {status}"
