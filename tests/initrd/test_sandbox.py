@@ -117,7 +117,7 @@ def test_the_room(world: World) -> None:
     assert len(before) > 3
     assert set(devices.split()) == {*DEVICES, "fd", "stdin", "stdout", "stderr"}
     descriptors = re.findall(r" (\d+) -> (\S+)", rest)
-    assert {number for number, _ in descriptors} == {"0", "1", "2", "3"}
+    assert {"0", "1", "2"} <= {number for number, _ in descriptors} <= {"0", "1", "2", "3"}
     assert all(
         target in ("/dev/null", "/run/osrd/initrd", "/proc/self/fd") or "/proc/" in target for _, target in descriptors
     )
