@@ -189,7 +189,7 @@ class NodeReport:
     """What the ``node`` (its name in cluster.conf) last said of itself through its own tree (osr.dracut(7), NODE
     REPORT), which anybody who can write in the root may have forged: the ``step`` it reached
     (``root`` from the initrd, ``up`` from the running system), since ``time``; ``fingerprint`` is the ``build`` of the
-    image that it booted, "" unknown; ``attempts`` counts boots since it last was up."""
+    image that it booted, "" unknown; ``attempts`` counts boots of this image since the node last was up."""
 
     node: str
     step: str

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images of the store as published files: from nothing, through new ones and back, with the store going bad."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,10 +11,12 @@ import pytest
 
 from osrd.engine.pipeline import Run
 from osrd.model.finding import Finding, Severity
-from osrd.model.image import BuildFailure, Image
+from osrd.model.image import BuildFailure, Choice, Image
 from osrd.model.settings import BootWay
 from osrd.model.view import State
 from osrd.plan.initrd.choice import choose, rollback
+from osrd.watch.inotify import InotifyWatcher
+from tests.eventually import eventually_async
 from tests.initrd.stored import Builds, kernel
 from tests.unit.boothost import QUICK, BootHost
 
@@ -209,11 +212,30 @@ def test_a_published_kernel_that_vanishes_is_copied_from_the_store(host: BootHos
 
 
 def test_the_store_wakes_the_reconciler(host: BootHost, builds: Builds) -> None:
-    """The directory of a root without images is watched before it exists."""
+    """From the first image on, when its directory comes into being, and not for what is not chosen."""
     watched = host.run().watched
-    names = watched[str(builds.state / "images/web")]
-    assert names is not None
-    assert names >= {"choice.json", "failures.json"}
+    directory = str(builds.state / "images/web")
+    wakes: list[frozenset[str]] = []
+
+    async def see() -> None:
+        watcher = InotifyWatcher(wakes.append, asyncio.get_running_loop(), pytest.fail)
+        try:
+            watcher.sync({place: names for place, names in watched.items() if place == directory})
+            wakes.clear()
+            first = builds.add()
+            await eventually_async(lambda: wakes, "the new directory is seen")
+            wakes.clear()
+            builds.store.choose("web", Choice(first.id))
+            await eventually_async(lambda: frozenset((f"{directory}/choice.json",)) in wakes, "the choice is seen")
+            wakes.clear()
+            builds.add(print_="f2")
+            builds.store.fail("web", BuildFailure("6.2", "f1", 1.0, 1, "no"))
+            await eventually_async(lambda: wakes, "the failure is seen")
+            assert set(wakes) == {frozenset((f"{directory}/failures.json",))}
+        finally:
+            watcher.close()
+
+    asyncio.run(see())
 
 
 def test_a_generation_that_is_held_is_held_until_there_is_another_image(host: BootHost, builds: Builds) -> None:

@@ -23,14 +23,20 @@ read -r boot_id < /proc/sys/kernel/random/boot_id
 build=
 [ ! -r "$run/build" ] || read -r build < "$run/build"
 
-# Boots since this node last was up. An unreadable count starts again.
+# Boots of this image since this node last was up. Those of another image do not count against this one, and an
+# unreadable count starts again.
 attempts=0
 if [ "$step" != up ]; then
+    before=
     if [ -f "$dir/.osr/report" ]; then
         while IFS='=' read -r key value; do
-            [ "$key" != attempts ] || attempts=$value
+            case $key in
+                attempts) attempts=$value ;;
+                build) before=$value ;;
+            esac
         done < "$dir/.osr/report"
     fi
+    [ "$before" = "$build" ] || attempts=0
     case $attempts in
         "" | *[!0-9]* | ???????*) attempts=0 ;;
         0) ;;
