@@ -49,14 +49,13 @@ def _state(version: str, sight: Sight, failed: Mapping[str, Finding], building: 
 
 def _images(sight: Sight) -> tuple[ImageView, ...]:
     return tuple(
-        ImageView(image, sight.images.state(image), users_of(sight, image.fingerprint))
-        for image in sight.images.images
+        ImageView(image, sight.images.state(image), users_of(sight, image.build)) for image in sight.images.images
     )
 
 
-def users_of(sight: Sight, fingerprint: str) -> tuple[str, ...]:
-    """The nodes that say that they are booted from an image with this fingerprint."""
-    return tuple(report.node for report in sight.reports if report.fingerprint == fingerprint)
+def users_of(sight: Sight, build: str) -> tuple[str, ...]:
+    """The nodes that say that they are booted from an image that was ordered so."""
+    return tuple(report.node for report in sight.reports if build and report.fingerprint == build)
 
 
 def failure(name: str, version: str, error: OsrdError) -> Finding:

@@ -2,6 +2,7 @@
 """What building the initrds of a root needs to know of the root and of osrd itself."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,11 +11,12 @@ from osrd.engine.places import Watched
 from osrd.model.cdsl import Inventory, Layout
 from osrd.model.errors import ConflictError, FailedError, NotFoundError
 from osrd.model.finding import Finding
-from osrd.model.image import BuildOrder, Dracut, Kernel
+from osrd.model.image import BuildOrder, Dracut, Kernel, NodeReport
 from osrd.observe.dracutmodules import module_sources
 from osrd.observe.inside import Inside
 from osrd.observe.kernels import MODULES
 from osrd.observe.mounts import physical_path
+from osrd.observe.nodereports import ReportReader
 from osrd.observe.nodeview import NodeView
 from osrd.observe.rootcare import read_inventory
 from osrd.parse.elements import MAX_SIZE
@@ -23,6 +25,8 @@ from osrd.plan.initrd.data import initrd_data
 from osrd.plan.initrd.dracut import dracut_argv
 from osrd.plan.initrd.fingerprint import Inputs, baked
 from osrd.plan.initrd.modules import module_files
+from osrd.plan.members import members_of
+from osrd.plan.rootcare.view import tree_names
 
 #: Where in a root something happens when an initrd may have to be built, and which names matter there (None: all):
 #: kernels, their modules, dracut's configuration and modules, and what package managers and ldconfig write last.
@@ -38,13 +42,23 @@ _WATCHED: Watched = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The CDSLs of a root. ``layout`` is None for one without; then ``link`` and ``tree``, which are as in a
-    BuildOrder, are "". ``by_name``: node trees are called like the nodes."""
+    """The CDSLs of a root. ``inventory`` is None for one without; then ``link`` and ``tree``, which are as in a
+    BuildOrder, are ""."""
 
-    layout: Layout | None = None
+    inventory: Inventory | None = None
     link: str = ""
     tree: str = ""
-    by_name: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """The usual names for a root without CDSLs."""
+        return self.inventory.layout if self.inventory is not None else Layout()
+
+    @property
+    def by_name(self) -> bool:
+        """Whether node trees are called like the nodes, not like their ids."""
+        inventory = self.inventory
+        return inventory is not None and not inventory.use_nodeids and not inventory.maxnodeidnum
 
 
 def seen(path: str) -> Seen | None:
@@ -62,13 +76,12 @@ def seen(path: str) -> Seen | None:
 
 def _seen(inside: Inside, inventory: Inventory) -> Seen:
     layout = inventory.layout
-    by_name = not inventory.use_nodeids and not inventory.maxnodeidnum
     tree = layout.node_tree(layout.default)
     try:
         there = inside.status(tree) is not None and inside.look(layout.link) is not None
     except (ConflictError, NotFoundError):
         there = False
-    return Seen(layout, layout.link, tree, by_name) if there else Seen(layout, by_name=by_name)
+    return Seen(inventory, layout.link, tree) if there else Seen(inventory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,7 @@ class BakedParts:
             aim.cluster,
             aim.settings,
             aim.root,
-            found.layout or Layout(),
+            found.layout,
             aim.way,
             nodes=aim.nodes,
             by_name=found.by_name,
@@ -119,6 +132,23 @@ class BakedParts:
         made = Baked(data.files, modules, inputs, names, data.findings)
         self._last = aim, found, dracut, made
         return made
+
+
+class Reports:
+    """What the nodes of a root say of themselves, in their own trees."""
+
+    def __init__(self) -> None:
+        self._reader = ReportReader()
+
+    def read(self, aim: Aim, found: Seen) -> tuple[tuple[NodeReport, ...], tuple[Finding, ...]]:
+        """Nothing of it is believed that has not the right form; that is a finding."""
+        if aim.cluster is None or found.inventory is None:
+            return (), ()
+        names = tree_names(found.inventory, members_of(aim.cluster, aim.settings, aim.root)[0])
+        trees = {name: tree for tree, name in names.items() if name}
+        with Inside.open(aim.root.path) as inside:
+            reports, findings = self._reader.read(inside, found.layout.tree, trees, time.time_ns())
+        return tuple(reports.values()), findings
 
 
 def _options(aim: Aim) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from osrd.engine.api import ImageChange, ImageDifference
 from osrd.engine.buildview import failure_of, graded
 from osrd.engine.buildwork import Again, Aim, Made, Sight, Wish
 from osrd.engine.initrdbuild import Build, Ground
-from osrd.engine.initrdroot import Baked, BakedParts, Seen, seen, watched_in
+from osrd.engine.initrdroot import Baked, BakedParts, Reports, seen, watched_in
 from osrd.engine.rootwork import Control
 from osrd.model.errors import FailedError, NotFoundError, OsrdError
 from osrd.model.image import Choice, Dracut, Fingerprint, Image, Kernel, NodeReport, RootImages
@@ -40,6 +40,7 @@ class Initrds:
         self._reader = ImageReader(state)  # for questions, beside the store's own
         self._observer = InputObserver()
         self._parts = BakedParts()
+        self._reports = Reports()
         self._made_from: dict[str, Fingerprint] = {}  # by the value of the fingerprint
         self._kernels: tuple[Kernel, ...] = ()
 
@@ -53,16 +54,16 @@ class Initrds:
             baked = self._parts.of(aim, found, survey.dracut) if aim.builds else None
             wishes = self._wishes(aim, look, survey, baked, images)
         self._kernels = survey.kernels
-        reports = self._reports(aim, found)
+        reports, ignored = self._reports.read(aim, found)
         chosen = self._choose(aim, images, reports)
         if chosen:
             images = self._store.root(self._name)
-        findings = (*survey.findings, *baked.findings) if baked is not None else survey.findings
+        findings = (*survey.findings, *(baked.findings if baked is not None else ()))
         sight = Sight(
             kernels=survey.kernels,
             images=images,
             wishes=wishes,
-            findings=graded(findings, aim) if aim.builds else (),
+            findings=(*(graded(findings, aim) if aim.builds else ()), *ignored),
             reports=reports,
             watched=watched_in(aim.root.path, found, survey.kernels),
             chosen=chosen,
@@ -81,7 +82,7 @@ class Initrds:
         ground = Ground(aim, wish, found, dracut, baked)
         image, findings = Build(ground, self._store, self._observer, control).run()
         images = self._store.root(self._name)
-        self._choose(aim, images, self._reports(aim, found))
+        self._choose(aim, images, self._reports.read(aim, found)[0])
         return Made(image, self._store.root(self._name).choice, findings)
 
     def rollback(self, aim: Aim, image: str) -> Choice:
@@ -94,7 +95,7 @@ class Initrds:
         found = seen(aim.root.path)
         if images.unknown or found is None:  # nothing may be concluded
             return ()
-        stay = retained(images, self._kernels, self._reports(aim, found), aim.settings.build.keep)
+        stay = retained(images, self._kernels, self._reports.read(aim, found)[0], aim.settings.build.keep)
         gone = tuple(image.id for image in images.images if image.id not in stay)
         for identity in gone:
             self._store.remove(self._name, identity)
@@ -161,10 +162,6 @@ class Initrds:
             return False
         self._store.choose(self._name, choice)
         return True
-
-    def _reports(self, aim: Aim, found: Seen) -> tuple[NodeReport, ...]:
-        """What the nodes say of themselves, in their own trees."""
-        return ()
 
     def _image(self, identity: str) -> Image:
         image = self._reader.root(self._name).get(identity)

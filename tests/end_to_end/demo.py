@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: the main job, then host-dependent files, then initrds, played in a sandbox. Every step waits for what it
-promises and fails if it does not come; nothing is faked but the kernels and the root's dracut, which are stand-ins
+"""`make demo`: the main job, then host-dependent files, then initrds, played in a sandbox. Every step waits for what
+it promises and fails if it does not come; nothing is faked but the kernels and the root's dracut, which are stand-ins
 (booting machines is another demo)."""
 
 import os
