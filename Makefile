@@ -21,7 +21,8 @@ bench:
 man: man/org.opensharedroot.Osrd1.5
 
 man/org.opensharedroot.Osrd1.5: data/dbus/org.opensharedroot.Osrd1.Manager.xml data/dbus/org.opensharedroot.Osrd1.Node.xml \
-		data/dbus/org.opensharedroot.Osrd1.SharedRoot.xml data/dbus/org.opensharedroot.Osrd1.Job.xml \
+		data/dbus/org.opensharedroot.Osrd1.SharedRoot.xml data/dbus/org.opensharedroot.Osrd1.Image.xml \
+		data/dbus/org.opensharedroot.Osrd1.Job.xml \
 		packaging/bus_manual.py
 	@python3 packaging/bus_manual.py > $@.new && mv $@.new $@
 

@@ -14,23 +14,27 @@ from typing import TYPE_CHECKING
 
 from osrd import __version__
 from osrd.apply import mounts
+from osrd.apply.initrd.store import ImageStore
 from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
+from osrd.engine.builder import Builder
+from osrd.engine.initrds import Initrds
 from osrd.engine.journal import MessageId, log_event, set_up_logging
 from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
 from osrd.engine.pipeline import Pipeline, Run, Scope
-from osrd.engine.places import Watched
+from osrd.engine.places import Watched, together
 from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots
 from osrd.engine.sharedroot import SharedRoot
 from osrd.engine.whole import WholeEngine
 from osrd.model.errors import FailedError, OsrdError
-from osrd.model.finding import Severity
-from osrd.model.settings import Settings
+from osrd.model.finding import Finding, Severity
+from osrd.model.settings import Settings, WatchSettings
 from osrd.model.view import Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
-from osrd.watch.base import WakeUp
+from osrd.observe.images import store_directory
+from osrd.watch.base import WakeUp, Watcher
 from osrd.watch.mountinfo import MountWatcher
 from osrd.watch.start import start_watcher
 from osrd.watch.udev import UdevWatcher
@@ -44,6 +48,8 @@ logger = logging.getLogger(__name__)
 _STUCK = 300.0
 #: Seconds in which the bus must let osrd in.
 _BUS_PATIENCE = 25.0
+#: Seconds that changes in roots whose initrds are built may go on before they are looked at, at least and at most.
+_BUILD_QUIET, _BUILD_LIMIT = 0.5, 5.0
 #: Exit statuses of ``--once`` and of the daemon (osrd(8)).
 EXIT_DEGRADED = 1
 EXIT_FAILED = 2
@@ -113,6 +119,8 @@ async def _serve(options: Options) -> int:
     except OsrdError:
         writer.shutdown()
         raise
+    # Before anything is built: what a killed build left is taken away.
+    await loop.run_in_executor(writer, ImageStore(pipeline.settings.paths.state).recover)
     daemon = _Daemon(Reconciler(pipeline, writer, loop), pipeline, options, loop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     if early.is_set():
@@ -128,7 +136,17 @@ class _Daemon:
     ) -> None:
         self._reconciler = reconciler
         self._roots = Roots(SharedRoot, mounts, reconciler.book, reconciler.teller.roots, loop)
-        self._engine = WholeEngine(reconciler, self._roots, loop)
+        state = pipeline.settings.paths.state
+        self._builder = Builder(
+            partial(Initrds, state=state),
+            reconciler.book,
+            loop,
+            show=reconciler.teller.builds,
+            # The choice is a file that is watched, too; but not where inotify cannot be had.
+            wake=lambda: reconciler.wake(frozenset({store_directory(state)})),
+            emit=reconciler.teller.emit,
+        )
+        self._engine = WholeEngine(reconciler, self._roots, self._builder, loop)
         self._pipeline = pipeline
         self._options = options
         self._loop = loop
@@ -139,10 +157,12 @@ class _Daemon:
         self._needed: Watched = {}
         self._watched: Watched = {}
         self._watcher = start_watcher(self._settings.watch, self._engine.wake, loop, reconciler.report)
+        self._builds_watcher: Watcher | None = None
         self._udev = UdevWatcher(self._engine.wake, loop)
         self._mounts = _watch_mounts(lambda _: self._roots.mounts_changed(), loop)
         self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
         self._roots.on_watched = self._roots_changed
+        self._builder.on_watched = self._watch_builds
         reconciler.after_run = self._after_run
         reconciler.subscribe(self._heard)
 
@@ -218,6 +238,8 @@ class _Daemon:
         self._notifier.stopping()
         self._heartbeat.stop()
         self._watcher.close()
+        if self._builds_watcher is not None:
+            self._builds_watcher.close()
         self._udev.close()
         if self._mounts is not None:
             self._mounts.close()
@@ -236,15 +258,29 @@ class _Daemon:
         self._watch()
 
     def _roots_changed(self) -> None:
-        if _joined(self._needed, self._roots.watched) != self._watched:
+        if together(self._needed, self._roots.watched) != self._watched:
             self._watch()
 
     def _watch(self) -> None:
         """What the last run needs, and the inventories of the roots that answer."""
-        self._watched = _joined(self._needed, self._roots.watched)
+        self._watched = together(self._needed, self._roots.watched)
         self._watcher.sync(self._watched)
         if self._watcher.mode != self._engine.snapshot.watch_mode:
             self._reconciler.watching(self._watcher.mode)
+
+    def _watch_builds(self) -> None:
+        """Roots whose initrds osrd builds have a watcher of their own: package managers write thousands of files,
+        which is no reason to look at everything else."""
+        if not self._builder.active:
+            if self._builds_watcher is not None:
+                self._builds_watcher.close()
+                self._builds_watcher = None
+            return
+        if self._builds_watcher is None:
+            watch, poll = self._settings.watch, self._settings.build.poll
+            settings = WatchSettings(watch.inotify, rescan=poll, poll=poll, quiet=_BUILD_QUIET, limit=_BUILD_LIMIT)
+            self._builds_watcher = start_watcher(settings, self._builder.hinted, self._loop, _told_elsewhere)
+        self._builds_watcher.sync(self._builder.watched)
 
     def _use(self, settings: Settings) -> None:
         """What a reload changes here: how to watch, and what to log."""
@@ -252,6 +288,10 @@ class _Daemon:
         if settings.watch != before.watch:
             self._watcher.close()
             self._watcher = start_watcher(settings.watch, self._engine.wake, self._loop, self._reconciler.report)
+        if self._builds_watcher is not None and (settings.watch, settings.build) != (before.watch, before.build):
+            self._builds_watcher.close()
+            self._builds_watcher = None
+            self._watch_builds()
         if settings.log_level != before.log_level and self._options.log_level is None:
             set_up_logging(settings.log_level)
 
@@ -272,12 +312,8 @@ class _Daemon:
         return since is None or self._loop.time() - since < _STUCK
 
 
-def _joined(one: Watched, other: Watched) -> Watched:
-    joined = dict(one)
-    for directory, names in other.items():
-        known = joined.get(directory, frozenset())
-        joined[directory] = None if known is None or names is None else known | names
-    return joined
+def _told_elsewhere(finding: Finding) -> None:
+    """That inotify cannot be had is told by the watcher of everything else."""
 
 
 def _watch_mounts(wake: WakeUp, loop: asyncio.AbstractEventLoop) -> MountWatcher | None:

@@ -32,6 +32,7 @@ bus name  {NAME} (system bus)
 /org/opensharedroot/Osrd1         .Manager, org.freedesktop.DBus.ObjectManager
 /org/opensharedroot/Osrd1/nodes/\fIID\fR    .Node
 /org/opensharedroot/Osrd1/roots/\fINAME\fR  .SharedRoot
+/org/opensharedroot/Osrd1/images/\fIID\fR   .Image
 /org/opensharedroot/Osrd1/jobs/\fIN\fR      .Job
 .fi
 .SH DESCRIPTION
@@ -114,7 +115,7 @@ def main() -> None:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for noun in ("Manager", "Node", "SharedRoot", "Job"):
+    for noun in ("Manager", "Node", "SharedRoot", "Image", "Job"):
         parts += _interface(SOURCES / f"{NAME}.{noun}.xml")
     return "".join([*parts, TAIL])
 

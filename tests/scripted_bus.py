@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from osrd.bus.names import JOB, MANAGER, ROOT, ROOTS, SHARED_ROOT
+from osrd.bus.names import IMAGE, IMAGES, JOB, MANAGER, ROOT, ROOTS, SHARED_ROOT
 from osrd.cli.main import osrctl
 from osrd.cli.session import Session
 from osrd.model.errors import OsrdError
@@ -46,7 +46,7 @@ class ScriptedBus:
         self, interface: str, member: str, signature: str = "", *arguments: object, path: str = ROOT
     ) -> list[Any]:
         self.calls.append((member, signature, *arguments))
-        kinds = {f"{ROOT}/jobs": JOB, ROOTS: SHARED_ROOT}
+        kinds = {f"{ROOT}/jobs": JOB, ROOTS: SHARED_ROOT, IMAGES: IMAGE}
         assert interface == kinds.get(path.rpartition("/")[0], MANAGER)
         reply = self.replies[member]
         if isinstance(reply, OsrdError):

@@ -109,8 +109,10 @@ def resolve(
 def _take_back(batch: Batch, desired: Desired, store: Store) -> None:
     """Files kept for a rollback that are wanted again become part of the generation, so that it retains them too: the
     kernel of yesterday that an edit of today brings back must not go when yesterday is pruned."""
-    written = {item.row.path for item in batch.items} if store.kept else set()
-    for path in sorted(store.kept - written):
+    if not store.kept:
+        return
+    own = {item.row.path for item in batch.items} | {row.path for row in batch.adopts}
+    for path in sorted(store.kept - own):
         output, have = desired.outputs.get(path), store.manifest[path]
         if output is not None and output.recipe == have.recipe:
             batch.adopts.append(_adopted(output, store))

@@ -15,6 +15,7 @@ from typing import Any
 from osrd.bus.connection import Connection
 from osrd.bus.contract import Emits, Interface
 from osrd.bus.names import (
+    IMAGE,
     JOB,
     MANAGER,
     NODE,
@@ -22,6 +23,7 @@ from osrd.bus.names import (
     PROPERTIES,
     ROOT,
     SHARED_ROOT,
+    image_path,
     job_path,
     node_path,
     root_path,
@@ -31,6 +33,7 @@ from osrd.bus.rows import Slices
 from osrd.bus.values import (
     COMPARED_BY,
     FINDINGS_LIMIT,
+    IMAGE_PROPERTIES,
     JOB_PROPERTIES,
     MANAGER_PROPERTIES,
     NODE_PROPERTIES,
@@ -45,6 +48,8 @@ from osrd.model.view import (
     ConfigRejected,
     DriftDetected,
     Event,
+    ImageChosen,
+    ImageView,
     JobAdded,
     JobChanged,
     JobRemoved,
@@ -59,6 +64,7 @@ _TABLES: Mapping[str, Mapping[str, Any]] = {
     MANAGER: MANAGER_PROPERTIES,
     NODE: NODE_PROPERTIES,
     SHARED_ROOT: SHARED_ROOT_PROPERTIES,
+    IMAGE: IMAGE_PROPERTIES,
     JOB: JOB_PROPERTIES,
 }
 #: Events that wait for a slow bus; older ones are dropped, since properties and jobs tell the same.
@@ -66,7 +72,7 @@ _EVENTS_LIMIT = 1000
 
 log = logging.getLogger(__name__)
 
-Occurrence = Reconciled | DriftDetected | ConfigRejected
+Occurrence = Reconciled | DriftDetected | ConfigRejected | ImageChosen
 
 
 class Announcer:
@@ -83,6 +89,7 @@ class Announcer:
         self._told_nodes: dict[str, NodeView] = {}
         self._seen_nodes: Mapping[str, NodeView] = {}
         self._told_roots: dict[str, SharedRootView] = {}
+        self._told_images: dict[str, ImageView] = {}
         self._told_jobs: dict[int, Job] = {}
         self._events: deque[Occurrence] = deque(maxlen=_EVENTS_LIMIT)
         self._wake = asyncio.Event()
@@ -92,6 +99,7 @@ class Announcer:
         self._seen_nodes = self._engine.snapshot.nodes
         self._told_nodes = dict(self._seen_nodes)
         self._told_roots = dict(self._engine.snapshot.shared_roots)
+        self._told_images = dict(self._engine.snapshot.images)
         self._told_jobs = {job.number: job for job in self._engine.jobs}
         self._engine.subscribe(self._on_event)
 
@@ -101,6 +109,7 @@ class Announcer:
             await self._wake.wait()
             self._wake.clear()
             await self._tell_nodes()
+            self._tell_images()
             self._tell_roots()
             self._tell_manager()
             while self._events:
@@ -161,6 +170,19 @@ class Announcer:
             elif told is not root:
                 self._tell_properties(root_path(name), SHARED_ROOT, told, root)
 
+    def _tell_images(self) -> None:
+        images = self._engine.snapshot.images
+        for identity in [identity for identity in self._told_images if identity not in images]:
+            del self._told_images[identity]
+            self._emit(ROOT, OBJECT_MANAGER, "InterfacesRemoved", packed("oas", [image_path(identity), [IMAGE]]))
+        for identity, view in images.items():
+            told = self._told_images.get(identity)
+            self._told_images[identity] = view
+            if told is None:
+                self._emit(ROOT, OBJECT_MANAGER, "InterfacesAdded", self._objects.image_added(view))
+            elif told is not view:
+                self._tell_properties(image_path(identity), IMAGE, told, view)
+
     def _tell_manager(self) -> None:
         told, self._told_manager = self._told_manager, self._engine.snapshot
         self._tell_properties(ROOT, MANAGER, told, self._told_manager)
@@ -220,6 +242,10 @@ class Announcer:
             case DriftDetected(paths=paths):
                 names = [os.fsencode(path) for path in paths[:FINDINGS_LIMIT]]
                 self._emit(ROOT, MANAGER, "DriftDetected", packed("aay", [names]))
+            case ImageChosen():
+                previous = image_path(event.previous) if event.previous else "/"
+                content = packed("oso", [image_path(event.image), text(event.kernel), previous])
+                self._emit(root_path(event.root), SHARED_ROOT, "ImageChosen", content)
             case ConfigRejected(findings=findings):
                 self._emit(ROOT, MANAGER, "ConfigRejected", packed("aa{sv}", [finding_rows(findings)]))
 

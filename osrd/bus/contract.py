@@ -13,7 +13,7 @@ from osrd.model.errors import InvalidConfigError
 from osrd.observe.data import data_file
 
 #: The files in data/dbus, one interface each.
-FILES = tuple(f"{BUS_NAME}.{noun}.xml" for noun in ("Manager", "Node", "SharedRoot", "Job"))
+FILES = tuple(f"{BUS_NAME}.{noun}.xml" for noun in ("Manager", "Node", "SharedRoot", "Image", "Job"))
 
 _ACTION = "org.opensharedroot.PolkitAction"
 _EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"

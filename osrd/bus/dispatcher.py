@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from osrd.bus import job, manager, names, sharedroot, standard
+from osrd.bus import image, job, manager, names, sharedroot, standard
 from osrd.bus.connection import CallError, Connection
 from osrd.bus.contract import Interface, Method, introspection
 from osrd.bus.invocation import Implementation, Invocation, Refusal, checked_options
@@ -29,6 +29,7 @@ _CALLS_LIMIT = 1000
 _METHODS: Mapping[str, Mapping[str, Implementation]] = {
     names.MANAGER: manager.METHODS,
     names.SHARED_ROOT: sharedroot.METHODS,
+    names.IMAGE: image.METHODS,
     names.JOB: job.METHODS,
 }
 

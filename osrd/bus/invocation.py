@@ -10,7 +10,7 @@ from osrd.bus.wire import Packed
 from osrd.engine.api import Engine
 from osrd.model.errors import InvalidArgsError, OsrdError
 from osrd.model.job import Job
-from osrd.model.view import NodeView, SharedRootView, Snapshot
+from osrd.model.view import ImageView, NodeView, SharedRootView, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Invocation:
 
     engine: Engine
     objects: Objects
-    source: Snapshot | NodeView | SharedRootView | Job
+    source: Snapshot | NodeView | SharedRootView | ImageView | Job
     uid: int
     arguments: list[Any]
     options: dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from osrd.bus.invocation import Implementation, Invocation
 from osrd.bus.names import job_path, root_path
-from osrd.bus.values import action_row, generation_row, job_row, root_row
+from osrd.bus.values import action_row, generation_row, image_row, job_row, root_row
 from osrd.bus.wire import Packed, packed
 from osrd.engine import api
 from osrd.model.errors import InvalidArgsError, NotFoundError
@@ -84,6 +84,10 @@ async def _get_root(call: Invocation) -> Packed:
     return packed("o", [root_path(name)])
 
 
+async def _list_images(call: Invocation) -> Packed:
+    return packed("aa{sv}", [[image_row(view) for view in call.engine.snapshot.images.values()]])
+
+
 async def _list_jobs(call: Invocation) -> Packed:
     return packed("a(ossds)", [[job_row(job) for job in call.engine.jobs]])
 
@@ -118,6 +122,7 @@ METHODS: Mapping[str, Implementation] = {
     "RemoveNode": Implementation(_remove_node, _VERSION),
     "ListRoots": Implementation(_list_roots),
     "GetRoot": Implementation(_get_root),
+    "ListImages": Implementation(_list_images, charged=True),
     "ListJobs": Implementation(_list_jobs),
     "ListGenerations": Implementation(_list_generations, costly=True),
 }

@@ -10,10 +10,12 @@ BUS_NAME = "org.opensharedroot.Osrd1"
 ROOT = "/org/opensharedroot/Osrd1"
 NODES = ROOT + "/nodes"
 ROOTS = ROOT + "/roots"
+IMAGES = ROOT + "/images"
 JOBS = ROOT + "/jobs"
 MANAGER = BUS_NAME + ".Manager"
 NODE = BUS_NAME + ".Node"
 SHARED_ROOT = BUS_NAME + ".SharedRoot"
+IMAGE = BUS_NAME + ".Image"
 JOB = BUS_NAME + ".Job"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
@@ -93,6 +95,10 @@ def node_path(key: str) -> str:
 
 def root_path(name: str) -> str:
     return f"{ROOTS}/{escaped(name)}"
+
+
+def image_path(identity: str) -> str:
+    return f"{IMAGES}/{escaped(identity)}"
 
 
 def job_path(number: int) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The object tree as the bus sees it: what is at a path, its properties, and the long listings of all of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from osrd.bus.assembly import entry, object_row, record
 from osrd.bus.contract import Interface
 from osrd.bus.names import (
+    IMAGE,
+    IMAGES,
     JOB,
     JOBS,
     MANAGER,
@@ -18,12 +20,14 @@ from osrd.bus.names import (
     ROOTS,
     SHARED_ROOT,
     escaped,
+    image_path,
     node_path,
     root_path,
     unescaped,
 )
 from osrd.bus.rows import Rows
 from osrd.bus.values import (
+    IMAGE_PROPERTIES,
     JOB_PROPERTIES,
     MANAGER_PROPERTIES,
     NODE_PROPERTIES,
@@ -35,14 +39,16 @@ from osrd.engine.api import Engine
 from osrd.model.address import normalised_mac
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
 from osrd.model.job import Job
-from osrd.model.view import NodeView, SharedRootView, Snapshot
+from osrd.model.view import ImageView, NodeView, SharedRootView, Snapshot
 
 _TABLES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     MANAGER: MANAGER_PROPERTIES,
     NODE: NODE_PROPERTIES,
     SHARED_ROOT: SHARED_ROOT_PROPERTIES,
+    IMAGE: IMAGE_PROPERTIES,
     JOB: JOB_PROPERTIES,
 }
+_INTERFACES: Mapping[str, str] = {NODES: NODE, ROOTS: SHARED_ROOT, IMAGES: IMAGE, JOBS: JOB}
 _MANAGED = "a{oa{sa{sv}}}"
 _NODE_LIST = "a(osssb)"
 
@@ -52,7 +58,7 @@ class Exported:
     """An object: the one interface of ours that it has, and the value that its properties show."""
 
     interface: str
-    source: Snapshot | NodeView | SharedRootView | Job
+    source: Snapshot | NodeView | SharedRootView | ImageView | Job
 
 
 class Objects:
@@ -65,6 +71,7 @@ class Objects:
         self._root_table = self._table(SHARED_ROOT)
         self._managed_nodes: Rows[NodeView] = Rows(self._managed_node)
         self._managed_roots: Rows[SharedRootView] = Rows(self._managed_root)
+        self._managed_images: Rows[ImageView] = Rows(self._managed_image)
         self._managed_jobs: Rows[Job] = Rows(self._managed_job)
         self._listed: Rows[NodeView] = Rows(lambda key, view: record(node_row(node_path(key), view)))
         self._indexed: Mapping[str, NodeView] | None = None
@@ -73,36 +80,39 @@ class Objects:
 
     def at(self, path: str) -> Exported | None:
         """The object at ``path``, None when there is none (or only a parent of objects)."""
+        snapshot = self._engine.snapshot
         if path == ROOT:
-            return Exported(MANAGER, self._engine.snapshot)
+            return Exported(MANAGER, snapshot)
         parent, _, name = path.rpartition("/")
-        if parent == NODES:
-            key = unescaped(name)
-            view = self._engine.snapshot.nodes.get(key) if key is not None else None
-            return Exported(NODE, view) if view is not None else None
-        if parent == ROOTS:
-            root_name = unescaped(name)
-            root = self._roots().get(root_name) if root_name is not None else None
-            return Exported(SHARED_ROOT, root) if root is not None else None
-        if parent == JOBS and name.isascii() and name.isdigit():
-            job = next((job for job in self._engine.jobs if str(job.number) == name), None)
-            return Exported(JOB, job) if job is not None else None
-        return None
+        key = unescaped(name)
+        source: NodeView | SharedRootView | ImageView | Job | None = None
+        if parent == JOBS:
+            source = next((job for job in self._engine.jobs if str(job.number) == name), None)
+        elif key is not None and parent in _INTERFACES:
+            kinds: Mapping[str, Mapping[str, NodeView | SharedRootView | ImageView]] = {
+                NODES: snapshot.nodes,
+                ROOTS: snapshot.shared_roots,
+                IMAGES: snapshot.images,
+            }
+            source = kinds[parent].get(key)
+        return Exported(_INTERFACES[parent], source) if source is not None else None
 
     def is_parent(self, path: str) -> bool:
         """Whether objects are, or could be, below ``path``."""
-        return path in (ROOT, NODES, ROOTS, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
+        return path in (ROOT, NODES, ROOTS, IMAGES, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
 
     def children(self, path: str) -> list[str] | None:
         """The path elements below ``path``, None when neither it nor anything below it exists."""
-        if path == ROOT:
-            return ["nodes", "roots", "jobs"]
-        if path == NODES:
-            return [escaped(key) for key in self._engine.snapshot.nodes]
-        if path == ROOTS:
-            return [escaped(name) for name in self._roots()]
-        if path == JOBS:
-            return [str(job.number) for job in self._engine.jobs]
+        snapshot = self._engine.snapshot
+        keys: Mapping[str, Iterable[str]] = {
+            ROOT: ("nodes", "roots", "images", "jobs"),
+            NODES: snapshot.nodes,
+            ROOTS: snapshot.shared_roots,
+            IMAGES: snapshot.images,
+            JOBS: [str(job.number) for job in self._engine.jobs],
+        }
+        if path in keys:
+            return [escaped(key) for key in keys[path]]
         above = path.rstrip("/") + "/"
         if ROOT.startswith(above):
             return [ROOT.removeprefix(above).split("/")[0]]
@@ -127,6 +137,9 @@ class Objects:
         """The arguments of InterfacesAdded for a shared root."""
         return Packed("oa{sa{sv}}", self._managed_root(root.name, root))
 
+    def image_added(self, view: ImageView) -> Packed:
+        return Packed("oa{sa{sv}}", self._managed_image(view.image.id, view))
+
     def job_added(self, job: Job) -> Packed:
         return Packed("oa{sa{sv}}", self._managed_jobs.row(str(job.number), job))
 
@@ -138,11 +151,13 @@ class Objects:
         """The reply to GetManagedObjects(), true at the moment of the return: a reply must not be older than a signal
         that was sent before it."""
         await self._managed_roots.prepare(self._roots)
+        await self._managed_images.prepare(lambda: self._engine.snapshot.images)
         await self._managed_nodes.prepare(self._nodes)
         jobs = {str(job.number): job for job in self._engine.jobs}
         rows = chain(
             self._managed_nodes.all(self._nodes()),
             self._managed_roots.all(self._roots()),
+            self._managed_images.all(self._engine.snapshot.images),
             self._managed_jobs.all(jobs),
         )
         reply = joined(_MANAGED, rows)
@@ -179,6 +194,9 @@ class Objects:
     def _managed_root(self, name: str, root: SharedRootView) -> bytes:
         entries = [entry(property_, type_, make(root)) for property_, type_, make in self._root_table]
         return object_row(root_path(name), SHARED_ROOT, entries)
+
+    def _managed_image(self, identity: str, view: ImageView) -> bytes:
+        return element(_MANAGED, {image_path(identity): {IMAGE: self.properties(Exported(IMAGE, view))}})
 
     def _managed_job(self, number: str, job: Job) -> bytes:
         return element(_MANAGED, {f"{JOBS}/{number}": {JOB: self.properties(Exported(JOB, job))}})

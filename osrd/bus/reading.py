@@ -11,7 +11,7 @@ from osrd.bus.invocation import Refusal
 from osrd.bus.objects import Exported, Objects
 from osrd.bus.wire import Packed, packed
 from osrd.model.job import Job
-from osrd.model.view import SharedRootView, Snapshot
+from osrd.model.view import ImageView, SharedRootView, Snapshot
 
 #: Findings are a dozen values each; more than this many are marshalled in a thread, beside the loop.
 _MANY_FINDINGS = 50
@@ -61,7 +61,7 @@ class Reading:
         changed meanwhile: a reply must not be older than a signal that was sent before it.
         """
         exported = self._at(path)
-        if isinstance(exported.source, Job) or len(exported.source.findings) <= _MANY_FINDINGS:
+        if isinstance(exported.source, Job | ImageView) or len(exported.source.findings) <= _MANY_FINDINGS:
             return make(exported)
         async with self._making:
             while True:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from osrd.bus.image import packed_log
 from osrd.bus.invocation import Implementation, Invocation
 from osrd.bus.names import job_path
 from osrd.bus.values import FINDINGS_LIMIT, backup_row, cdsl_row, finding_rows
@@ -93,6 +94,20 @@ async def _list_backups(call: Invocation) -> Packed:
     return await asyncio.to_thread(lambda: packed("aa{sv}", [[backup_row(name) for name in backups]]))
 
 
+async def _build_initrd(call: Invocation) -> Packed:
+    return _submitted(
+        call, api.BuildInitrd(_name(call), call.options.get("kernel", ""), call.options.get("force", False))
+    )
+
+
+async def _rollback_initrd(call: Invocation) -> Packed:
+    return _submitted(call, api.RollbackInitrd(_name(call), call.options.get("image", "")))
+
+
+async def _get_build_log(call: Invocation) -> Packed:
+    return packed_log(await call.engine.build_log(_name(call)))
+
+
 def path_inside(given: Any) -> str:
     """A path of a caller. Without the NUL that C programs (and gdbus, for b'...') put at the end. Raises
     InvalidArgsError when it is none."""
@@ -130,4 +145,7 @@ METHODS: Mapping[str, Implementation] = {
     "ListBackups": Implementation(_list_backups, charged=True),
     "DropBackup": Implementation(_drop_backup),
     "BindLink": Implementation(_bind_link),
+    "BuildInitrd": Implementation(_build_initrd, (("kernel", str), ("force", bool))),
+    "RollbackInitrd": Implementation(_rollback_initrd, (("image", str),)),
+    "GetBuildLog": Implementation(_get_build_log, charged=True),
 }

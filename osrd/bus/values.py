@@ -9,13 +9,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import osrd
-from osrd.bus.names import job_path
+from osrd.bus.names import image_path, job_path
 from osrd.bus.wire import Variant, wrapped
+from osrd.engine.api import ImageChange
 from osrd.model.cdsl import Cdsl
 from osrd.model.cluster import Nic
 from osrd.model.finding import Finding
 from osrd.model.job import Job
-from osrd.model.view import Generation, NodeView, PlannedAction, RootView, SharedRootView, Snapshot
+from osrd.model.view import (
+    Generation,
+    ImageView,
+    KernelView,
+    NodeView,
+    PlannedAction,
+    RootView,
+    SharedRootView,
+    Snapshot,
+)
 
 #: The most findings that one property or signal carries.
 FINDINGS_LIMIT = 1000
@@ -139,8 +149,23 @@ SHARED_ROOT_PROPERTIES: Mapping[str, Callable[[SharedRootView], Any]] = {
     "Link": lambda root: os.fsencode(root.link),
     "LinkNode": lambda root: text(root.link_node),
     "LinkMounted": lambda root: root.link_mounted,
+    "Kernels": lambda root: [kernel_row(kernel) for kernel in root.kernels],
     "Findings": lambda root: finding_rows(root.findings),
     "FindingsTotal": lambda root: len(root.findings),
+}
+
+IMAGE_PROPERTIES: Mapping[str, Callable[[ImageView], Any]] = {
+    "Id": lambda view: view.image.id,
+    "Root": lambda view: text(view.image.root),
+    "Kernel": lambda view: text(view.image.kernel),
+    "Way": lambda view: str(view.image.way),
+    "Fingerprint": lambda view: view.image.fingerprint,
+    "Built": lambda view: float(view.image.built),
+    "Seconds": lambda view: float(view.image.seconds),
+    "Size": lambda view: view.image.initrd_size,
+    "KernelSize": lambda view: view.image.kernel_size,
+    "State": lambda view: str(view.state),
+    "UsedBy": lambda view: [text(node) for node in view.used_by],
 }
 
 JOB_PROPERTIES: Mapping[str, Callable[[Job], Any]] = {
@@ -164,7 +189,10 @@ def _result(value: str | int | bool | tuple[str, ...]) -> Any:
 
 
 #: What tells cheaply whether a property changed, where making its value is work for nothing.
-COMPARED_BY: Mapping[str, Callable[[Any], Any]] = {"Findings": lambda source: source.findings}
+COMPARED_BY: Mapping[str, Callable[[Any], Any]] = {
+    "Findings": lambda source: source.findings,
+    "Kernels": lambda source: source.kernels,
+}
 
 
 def node_row(path: str, view: NodeView) -> list[Any]:
@@ -180,6 +208,45 @@ def job_row(job: Job) -> list[Any]:
 def root_row(root: RootView) -> list[Any]:
     """A row of ListRoots()."""
     return [text(root.name), text(root.volume), text(root.fstype), text(root.path), root.nodes]
+
+
+def kernel_row(kernel: KernelView) -> Dictionary:
+    """One of a shared root's Kernels."""
+    return {
+        "version": text(kernel.version),
+        "file": text(kernel.file),
+        "state": str(kernel.state),
+        "image": kernel.image,
+    }
+
+
+def image_row(view: ImageView) -> Dictionary:
+    """A row of ListImages()."""
+    image = view.image
+    return {
+        "path": Variant("o", image_path(image.id)),
+        "id": wrapped(image.id),
+        "root": wrapped(text(image.root)),
+        "kernel": wrapped(text(image.kernel)),
+        "way": wrapped(str(image.way)),
+        "fingerprint": wrapped(image.fingerprint),
+        "built": wrapped(float(image.built)),
+        "seconds": wrapped(float(image.seconds)),
+        "size": wrapped(image.initrd_size),
+        "kernel_size": wrapped(image.kernel_size),
+        "state": wrapped(str(view.state)),
+        "used_by": wrapped([text(node) for node in view.used_by]),
+    }
+
+
+def image_change_row(change: ImageChange) -> Dictionary:
+    """A row of Compare()."""
+    return {
+        "path": Variant("ay", os.fsencode(change.path)),
+        "change": wrapped(change.change),
+        "before": wrapped(change.before),
+        "after": wrapped(change.after),
+    }
 
 
 def cdsl_row(cdsl: Cdsl) -> Dictionary:

@@ -82,7 +82,7 @@ def _perform(session: Session, where: Where, offline: bool, changes: Sequence[Ch
 
 async def _as_jobs(bus: Bus, session: Session, where: Where, calls: Sequence[Call], done: list[Done]) -> bool:
     """Whether the daemon knows the root; then it has done everything."""
-    path = await _object_of(bus, where)
+    path = await object_of(bus, where)
     if path is None:
         return False
     for call in calls:
@@ -102,7 +102,7 @@ def _changed(result: dict[str, Any]) -> Changed:
     return Changed(tuple(result.get("lines", ())), tuple(result.get("backups", ())))
 
 
-async def _object_of(bus: Bus, where: Where) -> str | None:
+async def object_of(bus: Bus, where: Where) -> str | None:
     """The daemon's object for the root; None when it has none, or when ``/`` is another directory for it."""
     if not _same_world():
         return None

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from osrd.bus.names import JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, SHARED_ROOT
+from osrd.bus.names import IMAGE, JOB, MANAGER, NODE, OBJECT_MANAGER, PROPERTIES, SHARED_ROOT
 from osrd.cli import findings
 from osrd.cli.output import paint
 from osrd.cli.text import safe, shown
@@ -62,6 +62,11 @@ def _rejected(_path: str, arguments: list[Any]) -> Iterator[str]:
     yield from findings.lines(arguments[0])
 
 
+def _chosen(path: str, arguments: list[Any]) -> Iterator[str]:
+    image, kernel, _previous = arguments
+    yield f"root {_last(path)}: nodes boot {safe(kernel)} (image {_last(image)}) from now on"
+
+
 def _job_new(_path: str, arguments: list[Any]) -> Iterator[str]:
     job, kind = arguments
     yield f"job {_last(job)}: {safe(kind)}"
@@ -85,6 +90,9 @@ def _added(_path: str, arguments: list[Any]) -> Iterator[str]:
         yield f"node {_last(path)} ({safe(name)}) added{held}"
     if SHARED_ROOT in interfaces:
         yield f"root {safe(interfaces[SHARED_ROOT].get('Name', ''))} added"
+    if IMAGE in interfaces:
+        root, kernel = (safe(interfaces[IMAGE].get(name, "")) for name in ("Root", "Kernel"))
+        yield f"image {_last(path)} of {root} for {kernel} added"
 
 
 def _removed(_path: str, arguments: list[Any]) -> Iterator[str]:
@@ -93,6 +101,8 @@ def _removed(_path: str, arguments: list[Any]) -> Iterator[str]:
         yield f"node {_last(path)} removed"
     if SHARED_ROOT in interfaces:
         yield f"root {_last(path)} removed"
+    if IMAGE in interfaces:
+        yield f"image {_last(path)} removed"
 
 
 def _changed(path: str, arguments: list[Any]) -> Iterator[str]:
@@ -109,6 +119,8 @@ def _changed(path: str, arguments: list[Any]) -> Iterator[str]:
         facts = [_root_fact(key, value) for key, value in values.items() if key in _ROOT_WORDS]
         if facts:
             yield f"root {_last(path)}: {', '.join(facts)}"
+    elif interface == IMAGE and "State" in values:
+        yield f"image {_last(path)}: {shown(values['State'])}"
     elif interface == JOB and values.get("Message") and values.get("State", "running") == "running":
         progress = f"{values['Progress']:.0%} " if "Progress" in values else ""
         yield f"job {_last(path)}: {progress}{safe(values['Message'])}"
@@ -164,6 +176,7 @@ _TELLERS: dict[tuple[str, str], Teller] = {
     (MANAGER, "ConfigRejected"): _rejected,
     (MANAGER, "JobNew"): _job_new,
     (MANAGER, "JobRemoved"): _job_removed,
+    (SHARED_ROOT, "ImageChosen"): _chosen,
     (JOB, "Completed"): _completed,
     (PROPERTIES, "PropertiesChanged"): _changed,
     (OBJECT_MANAGER, "InterfacesAdded"): _added,

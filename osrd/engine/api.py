@@ -149,6 +149,24 @@ class BindLink:
     node: str
 
 
+@dataclass(frozen=True, slots=True)
+class BuildInitrd:
+    """Build what is missing or outdated, failed ones once more; only for ``kernel`` when one is given. ``force``: also
+    when nothing has changed, then for the newest kernel without ``kernel``."""
+
+    root: str
+    kernel: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackInitrd:
+    """Make ``image`` the current one of the root ("": the previous one)."""
+
+    root: str
+    image: str = ""
+
+
 Edit = AddNode | SetNode | RemoveNode
 RootRequest = (
     CreateInfrastructure
@@ -163,7 +181,28 @@ RootRequest = (
     | DropBackup
     | BindLink
 )
-Request = Reconcile | Apply | Verify | Rollback | Reload | Edit | RootRequest
+ImageRequest = BuildInitrd | RollbackInitrd
+Request = Reconcile | Apply | Verify | Rollback | Reload | Edit | RootRequest | ImageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """A file in which two images differ: ``change`` is added, removed or changed; ``before`` and ``after`` are its
+    bytes in each, 0 where it is not."""
+
+    path: str
+    change: str
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDifference:
+    """``reasons`` are the inputs that changed, in words; ``lines`` tell what differs, ``files`` has all of that."""
+
+    reasons: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    files: tuple[ImageChange, ...] = ()
 
 
 class Engine(Protocol):
@@ -202,3 +241,10 @@ class Engine(Protocol):
 
     async def backups(self, root: str) -> tuple[str, ...]:
         """The names of the backups in a shared root. Raises as ``cdsls``."""
+
+    async def image_difference(self, one: str, other: str) -> ImageDifference:
+        """What changed from image ``one`` to ``other``. Raises NotFoundError for an image that is not there."""
+
+    async def build_log(self, root: str, image: str = "") -> bytes:
+        """The log of the build that made ``image``; "": of the last build for ``root``, also of one that failed.
+        Raises NotFoundError where there is none."""

@@ -34,6 +34,8 @@ class MessageId(StrEnum):
     ROLLED_BACK = "01720780ebc44834b22fb64216ccc038"
     ROOT_TROUBLE = "22ff2e94903e48678c6a9c3b9a8cb973"
     ROOT_CHANGED = "822e1f4ea7e64764856e9cdb7582bec9"
+    BUILD_FAILED = "c79ee07b3d5d4abc90d7bba483d6ad30"
+    IMAGE_CHOSEN = "14361d4e89014028b3c7135a97a21424"
 
 
 _EVENT_LEVELS = {
@@ -45,6 +47,7 @@ _EVENT_LEVELS = {
     MessageId.DHCP_RELOAD_FAILED: logging.ERROR,
     MessageId.WATCH_DEGRADED: logging.WARNING,
     MessageId.ROOT_TROUBLE: logging.WARNING,
+    MessageId.BUILD_FAILED: logging.ERROR,
 }
 
 

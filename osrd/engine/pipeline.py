@@ -25,7 +25,7 @@ from osrd.engine.memory import give_back, keep, no_collection
 from osrd.engine.outstanding import Outstanding, paths_of
 from osrd.engine.places import Places, Watched
 from osrd.engine.snapshots import Outcome, Viewer, snapshot
-from osrd.model.cluster import Cluster
+from osrd.model.cluster import Cluster, Node
 from osrd.model.errors import BusyError, ConflictError, FailedError
 from osrd.model.finding import Finding, Severity
 from osrd.model.netboot import HostFacts
@@ -65,7 +65,8 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Run:
     """What happened: ``result`` is None when there was nothing to do, or when publishing ``failed``. ``cluster`` is
-    the usable cluster.conf that it was made from, None when there never was one. ``outstanding``
+    the usable cluster.conf that it was made from, None when there never was one; ``nodes`` are those that are
+    published, quarantined ones as they were. ``outstanding``
     are paths that still are not as they should be. ``watched`` are the directories (and names in them, None for all)
     whose changes should wake the next run."""
 
@@ -77,6 +78,7 @@ class Run:
     outstanding: frozenset[str] = frozenset()
     watched: Watched = field(default_factory=dict)
     cluster: Cluster | None = None
+    nodes: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +366,8 @@ class Pipeline:
         adopted = (action.output.path for action in plan.actions if isinstance(action, Adopt))
         self._places.remember(adopted, self.settings)
         watched = self._places.watched(self.settings, self._facts.watched(self.settings))
-        return Run(self.snapshot, plan, result, rejected, failed, outstanding, watched, loaded.cluster)
+        nodes = view.publishable.nodes
+        return Run(self.snapshot, plan, result, rejected, failed, outstanding, watched, loaded.cluster, nodes)
 
 
 def _has_error(findings: tuple[Finding, ...]) -> bool:

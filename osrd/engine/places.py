@@ -10,6 +10,15 @@ from osrd.model.settings import Settings
 Watched = Mapping[str, frozenset[str] | None]
 
 
+def together(one: Watched, other: Watched) -> Watched:
+    """Both at once."""
+    joined = dict(one)
+    for directory, names in other.items():
+        known = joined.get(directory, frozenset())
+        joined[directory] = None if known is None or names is None else known | names
+    return joined
+
+
 class Places:
     """Published paths, sorted into directories that are all osrd's and single files elsewhere; they only add up."""
 

@@ -7,15 +7,18 @@ A thing is told when it changes, not each time a run sees it again: a full disk 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from osrd.engine.journal import MessageId, log_event
 from osrd.engine.pipeline import Run
 from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding, Severity
 from osrd.model.view import (
+    BuildView,
     ConfigRejected,
     DriftDetected,
     Event,
+    ImageView,
     Reconciled,
     SharedRootView,
     Snapshot,
@@ -38,6 +41,7 @@ _EVENTS = {
     "reload-failed": MessageId.DHCP_RELOAD_FAILED,
     "root-failed": MessageId.ROOT_TROUBLE,
     "root-stuck": MessageId.ROOT_TROUBLE,
+    "initrd-failed": MessageId.BUILD_FAILED,
 }
 
 
@@ -53,7 +57,10 @@ class Teller:
         self._trouble: tuple[Finding, ...] = ()  # why the last run has no result
         self._rejected: tuple[Finding, ...] = ()
         self._drifted: frozenset[str] = frozenset()  # told already, and not repaired yet
-        self._roots: Mapping[str, SharedRootView] = {}
+        self._seen_roots: Mapping[str, SharedRootView] = {}
+        self._builds: Mapping[str, BuildView] = {}
+        self._roots: Mapping[str, SharedRootView] = {}  # with what the builder sees of them
+        self._images: Mapping[str, ImageView] = {}
         self._stopping = False
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -78,7 +85,24 @@ class Teller:
 
     def roots(self, views: Mapping[str, SharedRootView]) -> None:
         """The shared roots, which are looked at beside the runs."""
-        self._roots = views
+        self._seen_roots = views
+        self._join()
+
+    def builds(self, views: Mapping[str, BuildView]) -> None:
+        """Kernels and images of the shared roots, which are looked at beside all that."""
+        self._builds = views
+        self._join()
+
+    def _join(self) -> None:
+        """One view per root; what is as it was keeps its very object."""
+        joined = {name: _joined(view, self._builds.get(name)) for name, view in self._seen_roots.items()}
+        before = self._roots
+        self._roots = MappingProxyType(
+            {name: before[name] if before.get(name) == view else view for name, view in joined.items()}
+        )
+        images = {view.image.id: view for build in self._builds.values() for view in build.images}
+        if images != self._images:
+            self._images = MappingProxyType(images)
         self._show()
 
     def stopping(self) -> None:
@@ -136,12 +160,19 @@ class Teller:
             in_sync=in_sync,
             findings=findings,
             shared_roots=self._roots,
+            images=self._images,
             watch_mode=self._watch_mode,
         )
         before, self.snapshot = self.snapshot, after
         if after != before:
             _log_findings({*before.findings, *logged}, after)
             self.emit(SnapshotChanged(before, after))
+
+
+def _joined(root: SharedRootView, build: BuildView | None) -> SharedRootView:
+    if build is None or not (build.kernels or build.findings):
+        return root
+    return replace(root, kernels=build.kernels, findings=(*root.findings, *build.findings))
 
 
 def _log_findings(known: set[Finding], after: Snapshot) -> None:

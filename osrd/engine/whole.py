@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine as its shells see it: the reconciler, and the shared roots beside it."""
+"""The engine as its shells see it: the reconciler, and beside it the shared roots and the builder of their initrds."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from operator import is_
 
-from osrd.engine.api import Reconcile, Reload, Request, RootRequest
+from osrd.engine.api import ImageDifference, ImageRequest, Reconcile, Reload, Request, RootRequest
+from osrd.engine.builder import Builder
+from osrd.engine.buildwork import aims_of
 from osrd.engine.pipeline import Run
 from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots, orders_of
 from osrd.engine.worker import Worker
 from osrd.model.cdsl import Cdsl
-from osrd.model.cluster import Cluster
+from osrd.model.cluster import Cluster, Node
 from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding
 from osrd.model.job import Job
@@ -21,17 +24,24 @@ from osrd.model.view import Event, Generation, PlanView, Snapshot
 
 logger = logging.getLogger(__name__)
 
+#: What a run read: cluster.conf, osrd.conf, and the nodes that are published.
+_Read = tuple[Cluster | None, Settings, tuple[Node, ...]]
+
 
 class WholeEngine:
-    """Implements osrd.engine.api.Engine. ``roots`` shares the job book and the teller of ``reconciler``."""
+    """Implements osrd.engine.api.Engine. ``roots`` and ``builder`` share the job book and the teller of
+    ``reconciler``."""
 
-    def __init__(self, reconciler: Reconciler, roots: Roots, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, reconciler: Reconciler, roots: Roots, builder: Builder, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._reconciler = reconciler
         self._roots = roots
+        self._builder = builder
         self._loop = loop
         self._worker = Worker("members", loop)
-        self._latest: tuple[Cluster | None, Settings] | None = None
-        self._followed: tuple[Cluster | None, Settings] | None = None
+        self._latest: _Read | None = None
+        self._followed: _Read | None = None
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -49,6 +59,7 @@ class WholeEngine:
         """Something changed, as for Reconciler.wake(); what is only a root's own wakes only the root."""
         if not hints:
             self._roots.look()
+            self._builder.look()
             self._reconciler.wake(hints)
             return
         own = self._roots.claimed(hints)
@@ -58,8 +69,8 @@ class WholeEngine:
             self._reconciler.wake(rest)
 
     def ran(self, run: Run, settings: Settings) -> None:
-        """A run ended: the shared roots follow what it read."""
-        self._latest = run.cluster, settings
+        """A run ended: the shared roots and the builder follow what it read."""
+        self._latest = run.cluster, settings, run.nodes
         if self._following is None or self._following.done():
             self._following = self._loop.create_task(self._follow(), name="roots follow")
 
@@ -73,28 +84,33 @@ class WholeEngine:
         while (latest := self._latest) is not None:
             self._latest = None
             before = self._followed
-            if before is not None and before[0] is latest[0] and before[1] is latest[1]:
+            if before is not None and all(map(is_, before, latest)):
                 continue
+            cluster, settings, nodes = latest
             try:
-                orders = await self._worker.begin(partial(orders_of, *latest))
+                orders = await self._worker.begin(partial(orders_of, cluster, settings))
             except OsrdError as error:
                 logger.warning("%s", error)
                 continue
             self._roots.follow(orders)
+            self._builder.follow(aims_of(cluster, settings, nodes))
             self._followed = latest
 
     def submit(self, request: Request, owner: int) -> Job:
         if isinstance(request, RootRequest):
             return self._roots.submit(request, owner)
+        if isinstance(request, ImageRequest):
+            return self._builder.submit(request, owner)
         job = self._reconciler.submit(request, owner)
         if isinstance(request, Reload):
             self._roots.forget_overrides()
         if isinstance(request, Reload | Reconcile):
             self._roots.look()
+            self._builder.look()
         return job
 
     def cancel(self, number: int) -> None:
-        if not self._roots.cancel(number):
+        if not self._roots.cancel(number) and not self._builder.cancel(number):
             self._reconciler.cancel(number)
 
     async def plan(self, *, diff: bool) -> PlanView:
@@ -112,10 +128,16 @@ class WholeEngine:
     async def backups(self, root: str) -> tuple[str, ...]:
         return await self._roots.backups(root)
 
+    async def image_difference(self, one: str, other: str) -> ImageDifference:
+        return await self._builder.difference(one, other)
+
+    async def build_log(self, root: str, image: str = "") -> bytes:
+        return await self._builder.log(root, image)
+
     async def stop(self) -> None:
         """The roots first: what they end with is told as long as the jobs are there."""
         self._reconciler.teller.stopping()
         await self.settled()
         self._worker.close()
-        await self._roots.stop()
+        await asyncio.gather(self._roots.stop(), self._builder.stop())
         await self._reconciler.stop()

@@ -24,6 +24,8 @@ class JobKind(StrEnum):
     CDSL_DROP = "cdsl-drop"
     CDSL_FOLLOW = "cdsl-follow"  # osrd's own: a node came, or a killed change is settled
     BIND_LINK = "bind-link"
+    INITRD_BUILD = "initrd-build"
+    INITRD_ROLLBACK = "initrd-rollback"
 
 
 class JobState(StrEnum):

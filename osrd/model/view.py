@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from osrd.model.cluster import Node
 from osrd.model.finding import Finding
+from osrd.model.image import Image, ImageState
 from osrd.model.job import Job
 from osrd.model.settings import BootWay
 
@@ -71,6 +72,44 @@ class RootState(StrEnum):
     STUCK = "stuck"  # its file system does not answer
 
 
+class KernelState(StrEnum):
+    """What becomes of a kernel in a shared root."""
+
+    FOUND = "found"  # nothing is built for it
+    WAITING = "waiting"  # an image of what is there now will be built when the root rests
+    BUILDING = "building"
+    BUILT = "built"  # there is an image of what is there now
+    FAILED = "failed"  # the last build did, and nothing has changed since
+
+
+@dataclass(frozen=True, slots=True)
+class KernelView:
+    """A kernel in a shared root. ``file`` is its path in the root, ``image`` the id of its newest image or ""."""
+
+    version: str
+    file: str
+    state: KernelState
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """A kernel and initrd in the store. ``used_by`` are nodes that say that they are booted from it."""
+
+    image: Image
+    state: ImageState
+    used_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildView:
+    """What the builder sees of one root; the newest kernel and image come first."""
+
+    kernels: tuple[KernelView, ...] = ()
+    images: tuple[ImageView, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SharedRootView:
     """A ``[root NAME]`` of osrd.conf as it was when it was last looked at. ``source`` is its root volume in
@@ -87,6 +126,7 @@ class SharedRootView:
     link: str = ""
     link_node: str = ""
     link_mounted: bool = False
+    kernels: tuple[KernelView, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
@@ -127,6 +167,7 @@ class Snapshot:
     nodes: Mapping[str, NodeView] = field(default_factory=dict, repr=False)
     roots: tuple[RootView, ...] = ()
     shared_roots: Mapping[str, SharedRootView] = field(default_factory=dict)
+    images: Mapping[str, ImageView] = field(default_factory=dict)
     dhcp: ServiceState = ServiceState.UNKNOWN
     nfs: ServiceState = ServiceState.UNKNOWN
     watch_mode: str = "inotify"
@@ -180,6 +221,16 @@ class ConfigRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageChosen:
+    """Nodes of ``root`` boot ``image`` from now on; ``previous`` is one menu line away ("": none)."""
+
+    root: str
+    image: str
+    kernel: str
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobAdded:
     job: Job
 
@@ -194,4 +245,6 @@ class JobRemoved:
     job: Job
 
 
-Event = SnapshotChanged | Reconciled | DriftDetected | ConfigRejected | JobAdded | JobChanged | JobRemoved
+Event = (
+    SnapshotChanged | Reconciled | DriftDetected | ConfigRejected | ImageChosen | JobAdded | JobChanged | JobRemoved
+)

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -331,6 +332,20 @@ def test_a_kernel_that_is_wanted_again_belongs_to_the_new_generation(tmp_path: P
         world.publish(world.desired(states[number % 2] | {"grub/x": b"%d" % number}))
     assert {os.path.basename(path) for path in world.store.outputs_of(5)} == {"vmlinuz-1", "x"}
     assert set(world.tree()) == {"kernels/vmlinuz-1", "kernels/vmlinuz-2", "grub/x"}
+
+
+def test_a_kernel_that_is_wanted_again_may_come_from_elsewhere(world: World) -> None:
+    """Its record is another then, which is adopted once, not twice."""
+    wanted = world.desired({"kernels/vmlinuz-1": (text_recipe(b"kernel"), b"kernel"), "grub/x": b"1"})
+    world.publish(wanted)
+    world.publish(world.desired({"grub/x": b"2"}))
+    assert "kernels/vmlinuz-1" in world.tree()
+    outputs = {path: replace(output, made_from=("elsewhere",)) for path, output in wanted.outputs.items()}
+    result = world.publish(replace(wanted, outputs=outputs))
+    assert (result.generation, result.findings) == (3, ())
+    path = world.path("kernels/vmlinuz-1")
+    assert world.store.manifest[path].made_from == ("elsewhere",)
+    assert path in world.store.outputs_of(3)
 
 
 def test_good_nodes_and_pairs_are_recorded_when_they_change(world: World) -> None:

@@ -10,14 +10,18 @@ from osrd.model.cdsl import Cdsl, CdslType
 from osrd.model.cluster import Nic, Node, RootVolume
 from osrd.model.errors import NotFoundError, UnsupportedError
 from osrd.model.finding import Finding, Place, Severity
+from osrd.model.image import Image, ImageState
 from osrd.model.job import Job, JobKind, JobState
 from osrd.model.settings import BootWay
 from osrd.model.view import (
     Event,
     Generation,
+    ImageView,
     JobAdded,
     JobChanged,
     JobRemoved,
+    KernelState,
+    KernelView,
     NodeView,
     PlannedAction,
     PlanView,
@@ -38,6 +42,8 @@ KINDS = {
     api.Reload: JobKind.RELOAD,
     api.MakeHostDependent: JobKind.CDSL_MAKE,
     api.DropBackup: JobKind.CDSL_DROP,
+    api.BuildInitrd: JobKind.INITRD_BUILD,
+    api.RollbackInitrd: JobKind.INITRD_ROLLBACK,
 }
 
 
@@ -73,7 +79,33 @@ def shared_root(name: str = "main", **values: object) -> SharedRootView:
         link="cdsl.local",
         link_node="1",
         link_mounted=True,
+        kernels=(KernelView("6.1.0-9", "boot/vmlinuz-6.1.0-9", KernelState.BUILT, NEW),),
     )
+    return replace(start, **values)
+
+
+#: The ids of the two images of the root ``main``.
+OLD, NEW = "00000000000000a1", "00000000000000b2"
+
+
+def image_view(identity: str = NEW, **values: object) -> ImageView:
+    image = Image(
+        id=identity,
+        root="main",
+        kernel="6.1.0-9",
+        way=BootWay.FULL,
+        fingerprint=f"f{identity}",
+        built=1795341958.5,
+        seconds=31.5,
+        kernel_file="/var/lib/osrd/k",
+        kernel_digest="k",
+        kernel_size=8_000_000,
+        initrd_file="/var/lib/osrd/i",
+        initrd_digest="i",
+        initrd_size=30_000_000,
+        sequence=2 if identity == NEW else 1,
+    )
+    start = ImageView(image, ImageState.CURRENT if identity == NEW else ImageState.PREVIOUS, ("node1",))
     return replace(start, **values)
 
 
@@ -88,6 +120,7 @@ def snapshot(nodes: int = 2, **values: object) -> Snapshot:
         nodes=views,
         roots=(RootView("main", "nas:/vol/root", "nfs", "/srv/root", nodes),),
         shared_roots={"main": shared_root(nodes=nodes)},
+        images={NEW: image_view(), OLD: image_view(OLD, used_by=())},
     )
     return replace(start, **values)
 
@@ -106,6 +139,9 @@ class FakeEngine:
             Cdsl("var/\udcff", CdslType.SHARED),
         )
         self.root_findings: tuple[Finding, ...] = ()
+        self.difference = api.ImageDifference()
+        self.compared: list[tuple[str, str]] = []
+        self.logs: dict[str, bytes] = {"main": b"all of it\n", NEW: b"\xff" * 300_000}
         self._listeners: list[Callable[[Event], None]] = []
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -142,6 +178,17 @@ class FakeEngine:
 
     async def backups(self, root: str) -> tuple[str, ...]:
         return self._of(root, ("1795341958.99-var",))
+
+    async def image_difference(self, one: str, other: str) -> api.ImageDifference:
+        if self.failure is not None:
+            raise self.failure
+        self.compared.append((one, other))
+        return self.difference
+
+    async def build_log(self, root: str, image: str = "") -> bytes:
+        if (image or root) not in self.logs:
+            raise NotFoundError("there is no log")
+        return self.logs[image or root]
 
     def _of(self, root: str, answer: T) -> T:
         if self.failure is not None:

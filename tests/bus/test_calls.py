@@ -20,7 +20,7 @@ from osrd.model.errors import (
     OsrdError,
     UnsupportedError,
 )
-from tests.bus.fake_engine import FakeEngine, finding, snapshot, view
+from tests.bus.fake_engine import NEW, OLD, FakeEngine, finding, snapshot, view
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, busctl, gdbus, serving
 
 NODE_1 = f"{ROOT}/nodes/1"
@@ -145,7 +145,8 @@ def test_properties_of_every_object(bus: PrivateBus) -> None:
             job = await client.properties(f"{ROOT}/jobs/1", JOB)
             assert (job["Kind"], job["State"], job["Owner"], job["Result"]) == ("verify", "queued", os.geteuid(), {})
             managed = await client.managed_objects()
-            assert set(managed) == {NODE_1, f"{ROOT}/nodes/2", f"{ROOT}/roots/main", f"{ROOT}/jobs/1"}
+            images = {f"{ROOT}/images/{identity}" for identity in (NEW, OLD)}
+            assert set(managed) == {NODE_1, f"{ROOT}/nodes/2", f"{ROOT}/roots/main", f"{ROOT}/jobs/1"} | images
             assert managed[NODE_1] == {NODE: node}
             root = await client.properties(f"{ROOT}/roots/main", SHARED_ROOT)
             assert managed[f"{ROOT}/roots/main"] == {SHARED_ROOT: root}

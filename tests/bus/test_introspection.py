@@ -9,9 +9,9 @@ from lxml import etree
 
 from osrd.bus import contract, dispatcher, standard, values
 from osrd.bus.contract import FILES, Emits, parsed
-from osrd.bus.names import JOB, MANAGER, NODE, SHARED_ROOT
+from osrd.bus.names import IMAGE, JOB, MANAGER, NODE, SHARED_ROOT
 from osrd.model.errors import InvalidConfigError
-from tests.bus.fake_engine import FakeEngine
+from tests.bus.fake_engine import NEW, OLD, FakeEngine
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, gdbus, run, serving
 from tests.conftest import REPOSITORY
 
@@ -46,6 +46,7 @@ def test_live_is_shipped(bus: PrivateBus) -> None:
                 ROOT: MANAGER,
                 f"{ROOT}/nodes/1": NODE,
                 f"{ROOT}/roots/main": SHARED_ROOT,
+                f"{ROOT}/images/{NEW}": IMAGE,
                 f"{ROOT}/jobs/1": JOB,
             }
             for path, ours in objects.items():
@@ -79,6 +80,9 @@ def test_the_tree_can_be_walked_from_the_root(bus: PrivateBus) -> None:
                 f"{ROOT}/nodes/2",
                 f"{ROOT}/roots",
                 f"{ROOT}/roots/main",
+                f"{ROOT}/images",
+                f"{ROOT}/images/{NEW}",
+                f"{ROOT}/images/{OLD}",
                 f"{ROOT}/jobs",
             ]
 
@@ -117,6 +121,7 @@ def test_tables_are_those_of_the_files() -> None:
         MANAGER: values.MANAGER_PROPERTIES,
         NODE: values.NODE_PROPERTIES,
         SHARED_ROOT: values.SHARED_ROOT_PROPERTIES,
+        IMAGE: values.IMAGE_PROPERTIES,
         JOB: values.JOB_PROPERTIES,
     }
     for name, table in tables.items():

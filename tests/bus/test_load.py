@@ -80,7 +80,7 @@ def test_listings_of_ten_thousand_nodes(bus: PrivateBus) -> None:
             assert ran.out.count("'Quarantined': <false>") == NODES
             async with heartbeat("GetManagedObjects, again, by busctl"):
                 ran = await busctl(bus, "call", NAME, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
-            assert ran.out.startswith(f"a{{oa{{sa{{sv}}}}}} {NODES + 1} ")
+            assert ran.out.startswith(f"a{{oa{{sa{{sv}}}}}} {NODES + 3} ")
             async with heartbeat("ListNodes, first"):
                 ran = await gdbus(bus, f"{MANAGER}.ListNodes", "{}")
             assert ran.out.count(f"objectpath '{ROOT}/nodes/") + ran.out.count(f"('{ROOT}/nodes/") == NODES
@@ -97,7 +97,7 @@ def test_our_own_unmarshaller_agrees(bus: PrivateBus) -> None:
     async def story() -> None:
         async with serving(bus, FakeEngine(snapshot(300))), asking(bus) as client:
             managed = await client.managed_objects()
-            assert len(managed) == 300 + 1  # the shared root
+            assert len(managed) == 300 + 3  # the shared root, and its two images
             for number in (1, 2, 77, 300):
                 path = f"{ROOT}/nodes/{number}"
                 assert managed[path] == {NODE: await client.properties(path, NODE)}

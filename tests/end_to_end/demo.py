@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make demo`: the main job, then host-dependent files, played in a sandbox. Every step waits for what it promises and
-fails if it does not come; nothing is faked but the kernel and initrd, which are stand-ins (booting machines is another
-demo)."""
+"""`make demo`: the main job, then host-dependent files, then initrds, played in a sandbox. Every step waits for what
+it promises and fails if it does not come; nothing is faked but the kernels and the root's dracut, which are stand-ins
+(booting machines is another demo)."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from tests.end_to_end import demo_cdsl
+from tests.end_to_end import demo_cdsl, demo_initrd
 from tests.end_to_end.sandbox import Sandbox
 from tests.end_to_end.stage import Monitor, say, show, within_a_second
 
@@ -84,6 +84,7 @@ def main() -> int:
     with demo_cdsl.SharedHost() as box:
         try:
             demo_cdsl.play(box, play(box))
+            demo_initrd.play(box)
             say("`make test` proves all this; README.md says how to run it on a real host.")
         except AssertionError as error:
             print(f"The demo failed: {error}", file=sys.stderr)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from osrd.engine.api import BindLink, MakeHostDependent, Reconcile, Reload, UndoCdsl
+from osrd.engine.api import BindLink, BuildInitrd, MakeHostDependent, Reconcile, Reload, UndoCdsl
+from osrd.engine.builder import Builder
 from osrd.engine.pipeline import Pipeline
 from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots
 from osrd.engine.whole import WholeEngine
 from osrd.model.errors import BusyError, FailedError, NotFoundError, UnsupportedError
 from osrd.model.job import Job, JobKind, JobState
-from osrd.model.view import Event, RootState, SharedRootView, SnapshotChanged, State
+from osrd.model.view import Event, ImageChosen, RootState, SharedRootView, SnapshotChanged, State
 from tests.eventually import eventually_async
+from tests.initrd.fake_builds import FakeBuilds
 from tests.unit.boothost import BootHost
 from tests.unit.fake_roots import Disk, Disks, FakeMounter
 
@@ -37,7 +39,16 @@ class Running:
         roots = Roots(
             Disks(web=disk), self.mounter, self.reconciler.book, self.reconciler.teller.roots, loop, patience=0.3
         )
-        self.engine = WholeEngine(self.reconciler, roots, loop)
+        self.builds = FakeBuilds({"6.1": "a"})
+        builder = Builder(
+            lambda _name: self.builds,
+            self.reconciler.book,
+            loop,
+            show=self.reconciler.teller.builds,
+            wake=lambda: self.reconciler.wake(frozenset({"/state/images"})),
+            emit=self.reconciler.teller.emit,
+        )
+        self.engine = WholeEngine(self.reconciler, roots, builder, loop)
         self.reconciler.after_run = lambda run: self.engine.ran(run, pipeline.settings)
         self.engine.subscribe(self.events.append)
 
@@ -222,5 +233,37 @@ def test_progress_of_a_copy_is_a_jobs_business_only(tmp_path: Path) -> None:
         changes = [event for event in running.events if isinstance(event, SnapshotChanged)][before:]
         assert len(changes) == 1
         assert changes[0].after == replace(changes[0].before, shared_roots=changes[0].after.shared_roots)
+
+    drive(tmp_path, story)
+
+
+def test_initrds_are_built_beside_everything_else(tmp_path: Path) -> None:
+    async def story(running: Running) -> None:
+        await running.ready()
+        assert running.engine.snapshot.images == {}, "the administrator chose a kernel"
+        conf = running.host.osrd_conf
+        lines = [line for line in conf.read_text().splitlines() if not line.startswith(("kernel =", "initrd ="))]
+        conf.write_text("\n".join([*lines, "[build]", "quiet = 0", ""]))
+        await running.end(running.engine.submit(Reload(), 0))
+        await eventually_async(lambda: running.engine.snapshot.images, "an image")
+        await eventually_async(lambda: running.root and running.root.kernels, "its kernel is shown with the root")
+        (chosen,) = [event for event in running.events if isinstance(event, ImageChosen)]
+        assert chosen.image in running.engine.snapshot.images
+        runs = len([event for event in running.events if isinstance(event, SnapshotChanged)])
+        done = await running.end(running.engine.submit(BuildInitrd("web", force=True), 0))
+        assert (done.kind, done.state) == (JobKind.INITRD_BUILD, JobState.DONE)
+        assert len(running.engine.snapshot.images) == 2
+        assert await running.engine.build_log("web") == b"dracut said\n"
+        assert (await running.engine.image_difference("a", done.result["images"][0])).reasons  # type: ignore[index,arg-type]
+        await eventually_async(
+            lambda: len([event for event in running.events if isinstance(event, SnapshotChanged)]) > runs, "a run"
+        )
+        running.builds.gate.clear()
+        running.builds.building.clear()
+        job = running.engine.submit(BuildInitrd("web", force=True), 0)
+        await eventually_async(running.builds.building.is_set, "it builds")
+        running.engine.cancel(job.number)
+        running.builds.gate.set()
+        assert (await running.end(job)).state is JobState.CANCELLED
 
     drive(tmp_path, story)
