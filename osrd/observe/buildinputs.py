@@ -28,6 +28,13 @@ DEPMOD = (
 _DRACUT_PROGRAMS = ("usr/bin/dracut", "usr/sbin/dracut")
 _CONFIGURATION = "etc/dracut.conf"
 _DROP_INS = "etc/dracut.conf.d"
+#: Directories whose drop-ins all go into an image: one that is new there is an input, though no image had it yet.
+#: Of the first ones always, of others when the image has something of them.
+_MODPROBE = ("etc/modprobe.d", "usr/lib/modprobe.d")
+_WHOLE = (
+    *(f"{top}/{name}" for top in ("etc", "usr/lib") for name in ("modules-load.d", "sysctl.d")),
+    "etc/ld.so.conf.d",
+)
 #: More files than any dracut has.
 _MOST_FILES = 20_000
 _LARGEST_TABLE = 16 << 20
@@ -45,6 +52,7 @@ class _Kept:
     content: tuple[str, ...] = ()
     modules: tuple[_Group, ...] = ()
     others: tuple[_Group, ...] = ()
+    whole: tuple[str, ...] = ()
     microcode: tuple[str, ...] = ()
     rested: Inputs | None = None
     inputs: Inputs = field(default_factory=dict)
@@ -70,6 +78,7 @@ class Look:
         self._full = full
         self._common: Inputs | None = None
         self._microcode: dict[str, str] = {}
+        self._listed: dict[str, Inputs] = {}
         #: the kernels that there are, once this look has asked
         self.versions: frozenset[str] | None = None
 
@@ -93,6 +102,8 @@ class Look:
         if names != kept.content:
             kept.content, kept.rested = names, None
             kept.microcode = tuple(MICROCODE.keys() & set(names))
+            directories = {name.rpartition("/")[0] for name in names}
+            kept.whole = tuple(directory for directory in _WHOLE if directory in directories)
             kept.modules, kept.others = _grouped(names, f"{kernel.modules}/" if kernel.modules else "\0")
         found: dict[_Key, str] = {(InputKind.KERNEL, kernel.image): kernel.digest}
         if kernel.modules:
@@ -103,6 +114,8 @@ class Look:
         found.update(self._of_dracut(dracut))
         self._add(found, kept.others)
         found.update(self._of_modules(kernel, kept))
+        for directory in kept.whole:
+            found.update(self._drop_ins(directory, InputKind.CONTENT))
         for name in kept.microcode:
             self._add_microcode(found, name)
         return found
@@ -144,12 +157,23 @@ class Look:
             if (digest := self._digests.of(path)) != ABSENT:
                 files[path] = digest
         inputs = {(InputKind.DRACUT, path): digest for path, digest in files.items()}
-        names = [name for name in self._digests.view.names(_DROP_INS) if name.endswith(".conf")]
-        for path in (_CONFIGURATION, *(f"{_DROP_INS}/{name}" for name in names)):
-            if (digest := self._digests.of(path)) != ABSENT:
-                inputs[InputKind.CONFIGURATION, path] = digest
+        if (digest := self._digests.of(_CONFIGURATION)) != ABSENT:
+            inputs[InputKind.CONFIGURATION, _CONFIGURATION] = digest
+        inputs |= self._drop_ins(_DROP_INS, InputKind.CONFIGURATION)
+        for directory in _MODPROBE:
+            inputs |= self._drop_ins(directory, InputKind.CONTENT)
         self._common = inputs
         return inputs
+
+    def _drop_ins(self, directory: str, kind: InputKind) -> Inputs:
+        """Every ``*.conf`` in a directory."""
+        found = self._listed.get(directory)
+        if found is None:
+            names = [name for name in self._digests.view.names(directory)[:_MOST_FILES] if name.endswith(".conf")]
+            seen = self._digests.within(directory, names)
+            found = {(kind, f"{directory}/{name}"): seen[name] for name in names if seen[name] != ABSENT}
+            self._listed[directory] = found
+        return found
 
     def _add_microcode(self, found: dict[_Key, str], name: str) -> None:
         if name not in self._microcode:

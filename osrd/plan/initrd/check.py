@@ -3,15 +3,18 @@
 published, and the pair before stays what nodes boot. A warning does not.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from osrd.model.finding import Finding, Severity
+from osrd.parse.kernelmodules import module_name
 from osrd.plan.initrd.check_drivers import file_systems, nic_drivers
 from osrd.plan.initrd.check_inside import data_files, dracut_modules, hooks, network_provider, no_identity
 from osrd.plan.initrd.check_secrets import fence_passwords, not_searched, password_hashes, private_keys
 from osrd.plan.initrd.subject import Findings, Subject, error, warning
 
 _MIB = 1 << 20
+_TREE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/")
 #: An image of another size than the one before it by more than this factor has more or less in it than was meant.
 _ODD_FACTOR = 2.0
 #: what a file system should have left when a build is done
@@ -73,7 +76,7 @@ def kernel_version(subject: Subject) -> Findings:
         message = f"the kernel {kernel.image} says that it is {subject.own_version!r}, not {kernel.version!r}"
         fix = "install the kernel's package again, so that image and modules belong together"
         yield error("initrd-kernel-mismatch", message, fix, value=subject.own_version)
-    trees = {path.split("modules/", 1)[1].split("/")[0] for path in subject.files if _in_modules(path)}
+    trees = {match[1] for path in subject.files if module_name(path) and (match := _TREE.match(path))}
     if kernel.modules and kernel.version not in trees:
         yield error(
             "initrd-without-modules",
@@ -85,10 +88,6 @@ def kernel_version(subject: Subject) -> Findings:
     elif len(trees) > 1:
         message = f"the initrd has the modules of several kernels: {', '.join(sorted(trees))}"
         yield warning("initrd-foreign-modules", message, "look which dracut.conf installs them")
-
-
-def _in_modules(path: str) -> bool:
-    return path.startswith(("usr/lib/modules/", "lib/modules/"))
 
 
 _RULES = (

@@ -21,6 +21,7 @@ _HANDLER = "osrroot"
 _CLUSTER_FS = {GFS2: ("osr-gfs2", ("corosync/", "dlm/")), OCFS2: ("osr-ocfs2", ("ocfs2/",))}
 #: what the module osr takes along; the other data is osr-cluster's
 _COMMON = ("format", "build", "osr.conf", "cmdline")
+_NODES = "nodeids"
 #: data that has another place in the image
 _PLACES = {"cmdline": "etc/cmdline.d/10-osr.conf"}
 _MACHINE_IDS = ("etc/machine-id", "var/lib/dbus/machine-id")
@@ -90,6 +91,9 @@ def network_provider(subject: Subject) -> Findings:
 
 def data_files(subject: Subject) -> Findings:
     """What the nodes are told is what this build was told."""
+    if subject.order.way is BootWay.FULL and _NODES not in subject.order.data:
+        message = f"no node of {subject.cluster.file} is in the initrd, so none could boot with it"
+        yield error("initrd-without-nodes", message, "look at the findings of the nodes that use this root")
     taken = [*_COMMON, *(start for module, starts in _CLUSTER_FS.values() for start in starts)]
     for name, content in sorted(subject.order.data.items()):
         if not content or not (subject.order.way is BootWay.FULL or name.startswith(tuple(taken))):

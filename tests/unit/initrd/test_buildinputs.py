@@ -2,6 +2,7 @@
 """What of a root changes the fingerprint of its initrds: every listed input does, nothing else, and nothing is read
 twice."""
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ MICROCODE = "kernel/x86/microcode/GenuineIntel.bin"
 CONTENT = (
     *("usr/lib/x86_64-linux-gnu/libc.so.6", "usr/lib/libz.so.1", "usr/lib/libz.so.1.2", "usr/bin/mount", "lib"),
     *(f"{MODULES}/kernel/fs/nfs/nfs.ko", f"{MODULES}/kernel/drivers/net/virtio_net.ko", "etc/idmapd.conf", MICROCODE),
-    *("cdsl.local/etc/nfs.conf", "usr/bin/only-in-the-image", "etc/only/in/the/image"),
+    *("etc/sysctl.d/a.conf", "cdsl.local/etc/nfs.conf", "usr/bin/only-in-the-image", "etc/only/in/the/image"),
 )
 LINK, TREE = "cdsl.local", "cluster/cdsl/1"
 #: every file that is an input, and some that come into being as one
@@ -38,10 +39,12 @@ INPUTS = (
     *("usr/lib/dracut/modules.d/99new/module-setup.sh", "usr/lib/dracut/dracut.conf.d/01-dist.conf"),
     *("etc/dracut.conf", "etc/dracut.conf.d/a.conf", "etc/dracut.conf.d/new.conf"),
     *("cluster/cdsl/1/etc/nfs.conf", "cluster/cdsl/1/idmapd.conf"),
+    *("etc/modprobe.d/a.conf", "usr/lib/modprobe.d/new.conf", "etc/sysctl.d/a.conf", "etc/sysctl.d/new.conf"),
     *("usr/lib/firmware/intel-ucode/06-03-02", "usr/lib/firmware/intel-ucode/new"),
 )
 #: files that are none
 OTHERS = (
+    *("etc/modprobe.d/a.conf.bak", "etc/modules-load.d/a.conf", "usr/lib/sysctl.d/a.conf"),
     *("etc/motd", "etc/passwd", "var/log/messages", "etc/dracut.conf.d/README", "usr/bin/vi", "usr/lib/libnew.so.1"),
     *(
         f"boot/vmlinuz-{OTHER}",
@@ -106,7 +109,8 @@ def value(root: Path, observer: InputObserver | None = None) -> str:
 def test_what_is_observed(root: Path) -> None:
     found = seen(root)
     assert {name for kind, name in found if kind is InputKind.CONTENT} == {
-        name for name in CONTENT if "image" not in name
+        *(name for name in CONTENT if "image" not in name),
+        "etc/modprobe.d/a.conf",
     }
     assert {name for kind, name in found if kind is InputKind.DEPMOD} == {f"{MODULES}/{name}" for name in DEPMOD}
     assert {name for kind, name in found if kind is InputKind.CONFIGURATION} == {
@@ -329,6 +333,34 @@ def test_what_changed_since_the_build_began(root: Path) -> None:
         assert look.changed_since(found, 2e10) == ()
         keys = set(look.changed_since([*found, (InputKind.OSR, "a"), (InputKind.CONTENT, "no/such/file")], 0.0))
     assert keys == {key for key in found if key[1] != MICROCODE}
+
+
+@pytest.mark.usefixtures("rested")
+def test_a_module_that_does_not_rest_is_looked_at_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever depmod says: it may be half written."""
+    name = f"{MODULES}/kernel/fs/nfs/nfs.ko"
+    inode = (root / name).stat().st_ino
+    monkeypatch.setattr(digests, "_settled", lambda status: status.st_ino != inode)
+    observer = InputObserver(clock=lambda: 0.0)
+    before = seen(root, observer)
+    assert seen(root, observer) == before
+    (root / name).write_text("more")
+    assert seen(root, observer) != before
+
+
+def test_a_file_that_grows_without_end_is_not_read_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "_LARGEST", 3 << 20)
+
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+            buffer[:] = bytes(len(buffer))
+            return len(buffer)
+
+    with io.BufferedReader(Endless()) as file:
+        assert digests._digest(file) == sha256(bytes(3 << 20)).hexdigest()
 
 
 def test_a_root_that_is_forgotten_is_read_again(root: Path) -> None:

@@ -168,6 +168,12 @@ E, W = Severity.ERROR, Severity.WARNING
         (replace(GOOD, content=without("nodeids")), E, "initrd-data-missing", "etc/osr/nodeids"),
         (replace(GOOD, content=adding(**{"etc/osr/nodeids": b"1 x\n"})), E, "initrd-data-missing", "etc/osr/nodeids"),
         (replace(GOOD, content=without("10-osr")), E, "initrd-data-missing", "etc/cmdline.d/10-osr.conf"),
+        (
+            replace(GOOD, order=replace(ORDER, data={"format": b"2\n"})),
+            E,
+            "initrd-without-nodes",
+            "",
+        ),
         # drivers
         (replace(GOOD, content=without("virtio_net")), E, "initrd-no-driver", "virtio_net"),
         (
@@ -229,6 +235,7 @@ def test_what_is_wrong(subject: Subject, severity: Severity, code: str, value: s
         replace(GOOD, history=(image(1 << 20, BootWay.STATIC), image(40 << 20))),
         replace(GOOD, history=(image(1 << 20, kernel="6.0"), image(40 << 20))),
         replace(GOOD, history=(image(0),)),
+        replace(GOOD, content=content(TEXTS, (*BINARIES, "usr/lib/modules/keys/a.pem"))),
         replace(GOOD, content=adding(**{"etc/machine-id": b""})),
         replace(GOOD, content=adding(**{"etc/machine-id": b"uninitialized\n"})),
         replace(GOOD, content=adding(**{"etc/shadow": b"root:*:1::::::\ndaemon:!:1::::::\nx:!!$6$abcdefgh:1:\n"})),
