@@ -5,8 +5,10 @@ shells that an initrd may have, in a network, mount and process namespace of the
 What is not real is a machine: udev, systemd, the NFS server and the administrator at the console (rig/build.sh).
 """
 
+import functools
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +40,19 @@ CLUSTER: Mapping[str, str] = {
 }
 #: the same for an initrd that serves every cluster
 STATIC: Mapping[str, str] = {"format": "2\n", "build": "f1f1\n"}
+
+
+_bases = tempfile.TemporaryDirectory(prefix="osrd-initrd-")
+
+
+@functools.cache
+def base(shell: str, modules: str) -> str:
+    """What all initrds with this shell and these modules have in common, made once."""
+    place = tempfile.mkdtemp(dir=_bases.name)
+    argv = ["bash", str(RIG / "build.sh"), "base", place, str(SOURCES), shell, *modules.split()]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
 
 
 @dataclass
@@ -120,7 +135,8 @@ class Boot:
         (log / "admin").write_text("".join(f"{line}\n" for line in self.admin))
         (log / "down").write_text("down\n" * self.down)
         namespaces = ("--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
-        argv = ["unshare", *namespaces, str(RIG / "run.sh"), str(self.place), str(SOURCES), self.shell, self.modules]
+        argv = ["unshare", *namespaces, str(RIG / "run.sh"), str(self.place), base(self.shell, self.modules)]
+        argv += [str(SOURCES), self.shell, self.modules]
         done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         self.log = (log / "out").read_text()

@@ -12,7 +12,8 @@
 osr_stop() {
     osr_blame "$1" "$2"
     emergency_shell "osr: $1"
-    rm -f "$osr_work/attempts" "$osr_work/next" "$osr_work"/unmatched.*
+    rm -f "$osr_work/attempts" "$osr_work"/unmatched.*
+    echo 0 > "$osr_work/next"
     osr_identify
     main_loop=0
 }

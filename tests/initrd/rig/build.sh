@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# build.sh INITDIR SOURCES SHELL MODULE...: what is in an initrd, without drivers and without packing it: dracut's own
-# scripts of this machine, and our modules by their own install(). The stand-ins below are dracut's documented functions.
+# build.sh base|ours INITDIR SOURCES SHELL MODULE...: what is in an initrd, without drivers and without packing it: base
+# are dracut's own scripts of this machine, and programs of a machine that is not there; ours are our modules by their
+# own install(), with the data of INITDIR/build. The stand-ins below are dracut's documented functions.
 set -eu
-initdir=$1 sources=$2 shell=$3
-shift 3
+part=$1 initdir=$2 sources=$3 shell=$4
+shift 4
 modules=" $* "
 dracut=/usr/lib/dracut
 dracutsysrootdir=$initdir/build
@@ -28,6 +29,17 @@ module() { # the directory of one of dracut's own modules, whatever its number
     echo "$found"
 }
 
+if [ "$part" = ours ]; then
+    for name in osr osr-cluster; do
+        dracut_module_included "$name" || continue
+        moddir=$sources/$name
+        # shellcheck source=/dev/null
+        . "$moddir/module-setup.sh"
+        install
+    done
+    exit
+fi
+
 base=$(module base) network=$(module network) nfs=$(module nfs) systemd=$(module dracut-systemd)
 inst_simple "$base/dracut-lib.sh" /usr/lib/dracut-lib.sh
 inst_simple "$base/dracut-dev-lib.sh" /usr/lib/dracut-dev-lib.sh
@@ -50,20 +62,12 @@ if dracut_module_included network-legacy; then
     inst_hook cmdline 97 "$legacy/parse-bridge.sh"
     inst_hook cmdline 98 "$legacy/parse-ip-opts.sh"
 fi
-mkdir -p "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
+mkdir -p "$initdir"/usr/{bin,sbin} "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
 
 case $shell in
     busybox) ln -sf busybox "$initdir/usr/bin/sh" ;;
     *) ln -sf "$shell" "$initdir/usr/bin/sh" ;;
 esac
-
-for name in osr osr-cluster; do
-    dracut_module_included "$name" || continue
-    moddir=$sources/$name
-    # shellcheck source=/dev/null
-    . "$moddir/module-setup.sh"
-    install
-done
 
 # Programs of a machine that is not there.
 cat > "$initdir/usr/bin/systemctl" <<'SH'
@@ -103,9 +107,7 @@ SH
 ln -sf mount.nfs "$initdir/usr/sbin/mount.nfs4"
 # /usr/sbin comes first in an initrd's PATH.
 for name in udevadm rdsosreport modprobe rpcbind halt poweroff; do
-    rm -f "$initdir/usr/sbin/$name"
     printf '#!/bin/sh\necho "%s $*" >> /log/calls\n' "$name" > "$initdir/usr/sbin/$name"
 done
-rm -f "$initdir/usr/sbin/reboot"
 printf '#!/bin/sh\necho "reboot $*" >> /log/calls\nkill -9 -1\n' > "$initdir/usr/sbin/reboot"
 chmod 0755 "$initdir"/usr/bin/{systemctl,setsid} "$initdir"/usr/sbin/{sulogin,mount.nfs,udevadm,rdsosreport,modprobe,rpcbind,halt,poweroff,reboot}
