@@ -39,6 +39,7 @@ class Machine:
         self._from = 0
         self._socket = lab.directory / f"console-{name}"
         self._questions = 0
+        self._keyboard: socket.socket | None = None
         self._tap = lab.tap()
 
     @property
@@ -54,6 +55,7 @@ class Machine:
 
     def switch_on(self) -> None:
         assert not self.running
+        self._hang_up()
         self._from = self.log.stat().st_size if self.log.exists() else 0
         part = self.log.with_suffix(f".{time.monotonic_ns()}")
         argv = ["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "1", "-m", "768"]
@@ -95,9 +97,11 @@ class Machine:
         """What a command prints in the booted system: ``osr-agent`` of the root reads it from the console."""
         self._questions += 1
         number = self._questions
-        with socket.socket(socket.AF_UNIX) as console:
-            console.connect(str(self._socket))
-            console.sendall(f"{number} {command}\n".encode())
+        if self._keyboard is None:
+            # Kept: what is not read yet when the other end hangs up is lost.
+            self._keyboard = socket.socket(socket.AF_UNIX)
+            self._keyboard.connect(str(self._socket))
+        self._keyboard.sendall(f"{number} {command}\n".encode())
         answer = self.wait(rf"^OSR-BEGIN {number}\n(?s:(.*?))^OSR-END {number} (\d+)$", seconds)
         assert answer[2] == "0", f"{self.name}: {command} ended with {answer[2]}:\n{answer[1]}"
         return "".join(line[2:] + "\n" for line in answer[1].splitlines() if line.startswith("| ")).rstrip("\n")
@@ -109,7 +113,13 @@ class Machine:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} is still on:\n{self.console[-4000:]}") from None
 
+    def _hang_up(self) -> None:
+        if self._keyboard is not None:
+            self._keyboard.close()
+            self._keyboard = None
+
     def pull_the_plug(self) -> None:
+        self._hang_up()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
