@@ -8,6 +8,7 @@ Mounts and the network exist in the namespaces only, and end with the process th
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.boot.ganesha import configuration
@@ -87,6 +88,10 @@ class Lab(Sandbox):
         )
         assert not check or done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+    def command(self, *arguments: str) -> str:
+        """An osrctl command of this host's administrator, who sees the mounts that osrd sees; what it printed."""
+        return self.inside(sys.executable, "-m", "osrd.cli.main", "--config", str(self.osrd_conf), *arguments).stdout
 
     def tap(self) -> str:
         """A new cable; the name of its end for a machine."""

@@ -37,7 +37,7 @@ class Machine:
         self.log = lab.directory / f"console-{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._from = 0
-        self._socket = lab.directory / f"console-{name}"
+        self._socket = lab.directory / f"keyboard-{name}"
         self._questions = 0
         self._keyboard: socket.socket | None = None
         self._tap = lab.tap()
@@ -61,8 +61,9 @@ class Machine:
         argv = ["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "1", "-m", "768"]
         argv += ["-display", "none", "-monitor", "none", "-no-reboot", "-nodefaults", "-vga", "none"]
         self._socket.unlink(missing_ok=True)
-        console = f"socket,id=console,path={self._socket},server=on,wait=off,logfile={self.log},logappend=on"
-        argv += ["-chardev", console, "-serial", "chardev:console"]
+        argv += ["-chardev", f"file,id=console,path={self.log},append=on", "-serial", "chardev:console"]
+        # A line of its own for questions: a console with two ends would stop the machine when nobody reads it.
+        argv += ["-chardev", f"socket,id=keyboard,path={self._socket},server=on,wait=off", "-serial", "chardev:keyboard"]
         argv += ["-netdev", f"tap,id=net0,ifname={self._tap},script=no,downscript=no"]
         argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},bootindex=1"]
         argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
@@ -94,17 +95,28 @@ class Machine:
                 continue
 
     def ask(self, command: str, seconds: float = 120) -> str:
-        """What a command prints in the booted system: ``osr-agent`` of the root reads it from the console."""
+        """What a command prints in the booted system: ``osr-agent`` of the root obeys the second serial line."""
+        number = self._say(command)
+        answer = self.wait(rf"^OSR-BEGIN {number}\n(?s:(.*?))^OSR-END {number} (\d+)$", seconds)
+        assert answer[2] == "0", f"{self.name}: {command} ended with {answer[2]}:\n{answer[1]}"
+        return "".join(line[2:] + "\n" for line in answer[1].splitlines() if line.startswith("| ")).rstrip("\n")
+
+    def _say(self, command: str) -> int:
+        """Type a command; its number."""
         self._questions += 1
-        number = self._questions
         if self._keyboard is None:
             # Kept: what is not read yet when the other end hangs up is lost.
             self._keyboard = socket.socket(socket.AF_UNIX)
             self._keyboard.connect(str(self._socket))
-        self._keyboard.sendall(f"{number} {command}\n".encode())
-        answer = self.wait(rf"^OSR-BEGIN {number}\n(?s:(.*?))^OSR-END {number} (\d+)$", seconds)
-        assert answer[2] == "0", f"{self.name}: {command} ended with {answer[2]}:\n{answer[1]}"
-        return "".join(line[2:] + "\n" for line in answer[1].splitlines() if line.startswith("| ")).rstrip("\n")
+        self._keyboard.sendall(f"{self._questions} {command}\n".encode())
+        return self._questions
+
+    def shut_down(self, seconds: float) -> None:
+        """Power off from inside: nothing may fail, nor be unmounted while it is in use."""
+        self._say("systemctl poweroff")
+        self.wait_until_off(seconds)
+        complaints = re.findall(r"(?m)^.*(?:Failed unmounting|target is busy|FAILED|not responding).*$", self.console)
+        assert not complaints, complaints
 
     def wait_until_off(self, seconds: float) -> None:
         assert self._process is not None

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two nodes from one root over NFS: the last chapter of the wiki page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.boot.cluster import PATIENCE, machines, nfs_cluster
+from tests.boot.lab import Lab
+from tests.boot.machine import Machine
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "dnsmasq", "debootstrap", "nsenter", "ip"),
+]
+
+
+def test_two_nodes_boot_from_one_root_together(bootable: Path, tmp_path: Path) -> None:
+    with nfs_cluster(bootable, tmp_path) as lab, machines(lab) as both:
+        for machine in both:
+            machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+        they_are_two(*both)
+        they_share(*both)
+        osrd_knows(lab, *both)
+        for machine in both:
+            machine.shut_down(PATIENCE)
+
+
+def they_are_two(one: Machine, other: Machine) -> None:
+    """What must differ differs, and is the node's own."""
+    for number, machine in enumerate((one, other), 1):
+        assert machine.ask("hostname; cat /run/osr/nodeid") == f"{machine.name}\n{number}"
+        assert machine.ask("cat /etc/sysconfig/network") == f"HOSTNAME={machine.name}"
+        assert machine.ask("stat -c %d:%i /cdsl.local/") == machine.ask(f"stat -c %d:%i /cluster/cdsl/{number}/")
+        assert machine.ask("cat /sys/module/nfs/parameters/nfs4_unique_id") == f"osr:axqad109:{number}"
+        assert machine.ask("findmnt -no OPTIONS /").split(",")[0] == "rw"
+        assert machine.ask("systemctl --failed --no-legend --plain") == ""
+    for what in ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub", "cat /proc/sys/kernel/random/boot_id"):
+        answers = [machine.ask(what) for machine in (one, other)]
+        assert all(answers)
+        assert answers[0] != answers[1], what
+    assert re.fullmatch("[0-9a-f]{32}", one.ask("cat /etc/machine-id"))
+
+
+def they_share(one: Machine, other: Machine) -> None:
+    """What is shared is the same for both, and /var/log is not."""
+    one.ask("mkdir /var/lib/web; echo hello from node1 >/var/lib/web/file; echo of node1 >/var/log/own")
+    assert other.ask("cat /var/lib/web/file") == "hello from node1"
+    assert other.ask("test -e /var/log/own || echo none") == "none"
+    other.ask("echo a line of node2 >>/etc/motd")
+    assert "a line of node2" in one.ask("cat /etc/motd")
+
+
+def osrd_knows(lab: Lab, *booted: Machine) -> None:
+    """The nodes said through the root that they are up."""
+    for machine in booted:
+        assert lab.ask("show", machine.name)["boot_state"] == "up"
