@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-.PHONY: all demo test fast-test lint bench man clean
+.PHONY: all demo test fast-test test-boot lint bench man clean
 all: man
 
 demo:
@@ -13,6 +13,11 @@ test:
 # What every commit must pass: a minute, no servers, no namespaces.
 fast-test:
 	@.venv/bin/python -m pytest -q tests/unit
+
+# Machines boot from shared roots, in emulation: every file system, every way.
+test-boot:
+	@packaging/bootstrap.sh boot
+	@.venv/bin/python -m pytest -q -rs -m '' tests/boot
 
 bench:
 	@packaging/bootstrap.sh test

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Makes a checkout runnable: `bootstrap.sh demo` or `bootstrap.sh test`. As root it installs the distribution's
-# packages that are missing; as anybody else it says which command would, and goes on only if none is needed.
-# Servers that would start by themselves on this machine (ISC dhcpd, Kea) are installed in CI only.
+# Makes a checkout runnable: `bootstrap.sh demo`, `test`, or `boot` (tests in which machines boot). As root it
+# installs the distribution's packages that are missing; as anybody else it says which command would, and goes on only
+# if none is needed. Servers that would start by themselves on this machine are installed in CI only; ganesha for boot,
+# too.
 set -eu
 purpose=${1:-demo}
 cd "$(dirname "$0")/.."
@@ -36,7 +37,7 @@ LIST
     [ "$(uname -m)" != x86_64 ] || cat <<'LIST'
 /usr/lib/grub/x86_64-efi/normal.mod|grub-efi-amd64-bin|grub2-efi-x64-modules
 LIST
-    [ "$purpose" != test ] || cat <<'LIST'
+    [ "$purpose" = demo ] || cat <<'LIST'
 pc:dbus-1|libdbus-1-dev|dbus-devel
 pc:glib-2.0|libglib2.0-dev|glib2-devel
 dbus-send|dbus-bin|dbus-tools
@@ -67,6 +68,16 @@ groff|groff-base|groff-base
 man|man-db|man-db
 /usr/lib/ipxe/undionly.kpxe /usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86
 /usr/lib/polkit-1/polkitd|polkitd|polkit
+LIST
+    [ "$purpose,${CI:-}" != test,true ] && [ "$purpose" != boot ] || cat <<'LIST'
+qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core
+/usr/lib/ipxe/qemu/efi-virtio.rom /usr/share/ipxe/qemu/efi-virtio.rom|ipxe-qemu|ipxe-roms-qemu
+/usr/share/OVMF/OVMF_CODE_4M.fd /usr/share/edk2/ovmf/OVMF_CODE_4M.qcow2|ovmf|edk2-ovmf
+ganesha.nfsd|nfs-ganesha|nfs-ganesha
+/usr/lib/ganesha/libfsalvfs.so /usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so /usr/lib64/ganesha/libfsalvfs.so|nfs-ganesha-vfs|nfs-ganesha-vfs
+rpcbind|rpcbind|rpcbind
+mkfs.ext4|e2fsprogs|e2fsprogs
+nsenter|util-linux|util-linux
 LIST
     [ "$purpose,${CI:-}" != test,true ] || cat <<'LIST'
 dhcpd|isc-dhcp-server|dhcp-server
@@ -155,7 +166,7 @@ fi
 
 # What was installed for the tests is enough for the demo; the path, because a checkout may have been moved.
 prepared() {
-    for stamp in .venv/.osrd-test ".venv/.osrd-$purpose"; do
+    for stamp in .venv/.osrd-test .venv/.osrd-boot ".venv/.osrd-$purpose"; do
         if [ "$(cat "$stamp" 2>/dev/null)" = "$PWD" ] && [ ! setup.cfg -nt "$stamp" ] &&
             .venv/bin/python -c 'import click' 2>/dev/null; then return 0; fi
     done
@@ -170,7 +181,7 @@ if ! prepared; then
     # After an upgrade of the distribution .venv points to a Python that is gone, or holds another one's modules.
     .venv/bin/python -c 'import pip' 2>/dev/null || "$python" -m venv --clear .venv >"$log" 2>&1 || fail
     extra=
-    [ "$purpose" != test ] || extra='[test]'
+    [ "$purpose" = demo ] || extra='[test]'
     .venv/bin/python -m pip install --disable-pip-version-check -e ".$extra" >"$log" 2>&1 ||
         fail "Python packages could not be installed into .venv: is the network there?"
     echo "$PWD" >".venv/.osrd-$purpose"
