@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from osrd.apply import mounts
 from osrd.apply.initrd.store import ImageStore
 from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
+from osrd.engine.bootstates import BootStates
 from osrd.engine.builder import Builder
 from osrd.engine.initrds import Initrds
 from osrd.engine.journal import MessageId, log_event, set_up_logging
@@ -30,8 +32,8 @@ from osrd.engine.sharedroot import SharedRoot
 from osrd.engine.whole import WholeEngine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.finding import Finding, Severity
-from osrd.model.settings import Settings, WatchSettings
-from osrd.model.view import Event, Snapshot, SnapshotChanged, State
+from osrd.model.settings import JOURNAL, Settings, WatchSettings
+from osrd.model.view import BuildView, Event, Snapshot, SnapshotChanged, State
 from osrd.observe.configuration import read_settings
 from osrd.observe.images import store_directory
 from osrd.watch.base import WakeUp, Watcher
@@ -50,6 +52,8 @@ _STUCK = 300.0
 _BUS_PATIENCE = 25.0
 #: Seconds that changes in roots whose initrds are built may go on before they are looked at, at least and at most.
 _BUILD_QUIET, _BUILD_LIMIT = 0.5, 5.0
+#: Seconds between two looks at a server's log where inotify cannot be had.
+_LOG_POLL = 5.0
 #: Exit statuses of ``--once`` and of the daemon (osrd(8)).
 EXIT_DEGRADED = 1
 EXIT_FAILED = 2
@@ -141,12 +145,13 @@ class _Daemon:
             partial(Initrds, state=state),
             reconciler.book,
             loop,
-            show=reconciler.teller.builds,
+            show=self._show_builds,
             # The choice is a file that is watched, too; but not where inotify cannot be had.
             wake=lambda: reconciler.wake(frozenset({store_directory(state)})),
             emit=reconciler.teller.emit,
         )
-        self._engine = WholeEngine(reconciler, self._roots, self._builder, loop)
+        self._boots = BootStates(loop, reconciler.teller.boots)
+        self._engine = WholeEngine(reconciler, self._roots, self._builder, self._boots, loop)
         self._pipeline = pipeline
         self._options = options
         self._loop = loop
@@ -158,6 +163,8 @@ class _Daemon:
         self._watched: Watched = {}
         self._watcher = start_watcher(self._settings.watch, self._engine.wake, loop, reconciler.report)
         self._builds_watcher: Watcher | None = None
+        self._log_watcher: Watcher | None = None
+        self._watch_server_log()
         self._udev = UdevWatcher(self._engine.wake, loop)
         self._mounts = _watch_mounts(lambda _: self._roots.mounts_changed(), loop)
         self._heartbeat = Heartbeat(self._notifier, loop, self._alive)
@@ -238,8 +245,9 @@ class _Daemon:
         self._notifier.stopping()
         self._heartbeat.stop()
         self._watcher.close()
-        if self._builds_watcher is not None:
-            self._builds_watcher.close()
+        for watcher in (self._builds_watcher, self._log_watcher):
+            if watcher is not None:
+                watcher.close()
         self._udev.close()
         if self._mounts is not None:
             self._mounts.close()
@@ -282,12 +290,29 @@ class _Daemon:
             self._builds_watcher = start_watcher(settings, self._builder.hinted, self._loop, _told_elsewhere)
         self._builds_watcher.sync(self._builder.watched)
 
+    def _show_builds(self, views: Mapping[str, BuildView]) -> None:
+        self._reconciler.teller.builds(views)
+        self._boots.reported(report for view in views.values() for report in view.reports)
+
+    def _watch_server_log(self) -> None:
+        """A log that is a file; the journal tells by itself."""
+        if self._log_watcher is not None:
+            self._log_watcher.close()
+            self._log_watcher = None
+        watch = self._settings.watch
+        if watch.server_log not in ("", JOURNAL):
+            settings = WatchSettings(watch.inotify, rescan=watch.rescan, poll=_LOG_POLL, quiet=watch.quiet)
+            self._log_watcher = start_watcher(settings, lambda _: self._boots.look(), self._loop, _told_elsewhere)
+            directory, name = os.path.split(watch.server_log)
+            self._log_watcher.sync({directory: frozenset((name,))})
+
     def _use(self, settings: Settings) -> None:
         """What a reload changes here: how to watch, and what to log."""
         before, self._settings = self._settings, settings
         if settings.watch != before.watch:
             self._watcher.close()
             self._watcher = start_watcher(settings.watch, self._engine.wake, self._loop, self._reconciler.report)
+            self._watch_server_log()
         if self._builds_watcher is not None and (settings.watch, settings.build) != (before.watch, before.build):
             self._builds_watcher.close()
             self._builds_watcher = None

@@ -47,6 +47,8 @@ def entry(name: str, signature: str, value: Any) -> bytes:
             return head + _number(len(value)) + bytes(value)
         case "b" | "u":
             return head + _number(value)
+        case "t":
+            return head + _TO_8[len(head) % 8] + int(value).to_bytes(8, "little")
     raise ValueError(f"no entry of type {signature} is in a listing")
 
 

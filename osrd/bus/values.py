@@ -132,7 +132,8 @@ NODE_PROPERTIES: Mapping[str, Callable[[NodeView], Any]] = {
     "Votes": _votes,
     "Nics": _nics,
     "Root": _root,
-    "BootState": lambda view: str(view.boot_state),
+    "BootState": lambda view: str(view.boot.state),
+    "BootStateSince": lambda view: int(view.boot.since),
     "BootMode": lambda view: str(view.way),
     "Quarantined": lambda view: view.quarantined,
     "Findings": lambda view: finding_rows(view.findings),
@@ -197,7 +198,7 @@ COMPARED_BY: Mapping[str, Callable[[Any], Any]] = {
 
 def node_row(path: str, view: NodeView) -> list[Any]:
     """A row of ListNodes()."""
-    return [path, _id(view), text(view.node.name), str(view.boot_state), view.quarantined]
+    return [path, _id(view), text(view.node.name), str(view.boot.state), view.quarantined]
 
 
 def job_row(job: Job) -> list[Any]:

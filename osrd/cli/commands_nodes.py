@@ -11,7 +11,7 @@ from osrd.cli import findings
 from osrd.cli.completion import complete_node
 from osrd.cli.output import emit_json, emit_lines, emit_table, paint
 from osrd.cli.session import Bus, Session, json_option, pass_session
-from osrd.cli.text import safe, shown
+from osrd.cli.text import local_time, safe, shown
 from osrd.model.address import normalised_mac
 from osrd.model.errors import NotFoundError
 
@@ -86,6 +86,7 @@ def node_object(path: str, view: Mapping[str, Any]) -> dict[str, Any]:
         "name": view["Name"],
         "votes": view["Votes"],
         "boot_state": view["BootState"],
+        "boot_state_since": view["BootStateSince"],
         "boot_mode": view["BootMode"],
         "quarantined": view["Quarantined"],
         "root": view["Root"],
@@ -131,7 +132,8 @@ def _node_lines(path: str, view: Mapping[str, Any]) -> Iterator[str]:
     state = paint("quarantined") if view["Quarantined"] else "ok"
     yield f"Node:       {safe(view['Name'])} (id {safe(view['Id']) or 'missing'}), {state}"
     yield f"Votes:      {view['Votes']}"
-    yield f"Boot:       {safe(view['BootMode'])}, state {paint(view['BootState'])}"
+    since = f" since {local_time(view['BootStateSince'])}" if view["BootStateSince"] else ""
+    yield f"Boot:       {safe(view['BootMode'])}, state {paint(view['BootState'])}{since}"
     yield f"Root:       {_facts(view['Root'], first='name')}"
     for nic in view["Nics"]:
         yield f"NIC:        {_facts(nic, first='name')}"

@@ -2,7 +2,6 @@
 """The daemon at a glance: status, generations, jobs; and cancel."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from osrd.cli import findings
 from osrd.cli.exits import Exit
 from osrd.cli.output import emit_json, emit_lines, emit_table, paint
 from osrd.cli.session import Bus, Session, json_option, pass_session
-from osrd.cli.text import safe
+from osrd.cli.text import local_time, safe
 from osrd.model.view import State
 
 #: How many findings fit on the one screen of ``status``.
@@ -102,7 +101,7 @@ def generations(session: Session) -> None:
         [
             (
                 str(row["number"]),
-                datetime.fromtimestamp(row["when"], UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+                local_time(row["when"]),
                 str(row["config_version"]),
                 str(row["written"]),
                 str(row["removed"]),

@@ -112,7 +112,7 @@ def _changed(path: str, arguments: list[Any]) -> Iterator[str]:
         if facts:
             yield ", ".join(facts)
     elif interface == NODE:
-        facts = [_node_fact(key, value) for key, value in values.items() if key != "Findings"]
+        facts = [_node_fact(key, value) for key, value in values.items() if key not in _UNTOLD]
         if facts:
             yield f"node {_last(path)}: {', '.join(facts)}"
     elif interface == SHARED_ROOT:
@@ -150,6 +150,7 @@ def _last(path: str) -> str:
     return safe(path.rpartition("/")[2])
 
 
+_UNTOLD = ("Findings", "BootStateSince")
 _NODE_WORDS = {"BootState": "boot state", "BootMode": "boot mode", "Name": "name", "Id": "id", "Votes": "votes"}
 _ROOT_WORDS = {
     "State": "state",

@@ -2,6 +2,7 @@
 """Foreign text on its way to a terminal or into JSON: node names, paths and messages may hold any bytes."""
 
 import os
+import time
 
 
 def safe(text: str) -> str:
@@ -36,6 +37,11 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
     return safe(str(value))
+
+
+def local_time(seconds: float) -> str:
+    """Seconds since the epoch as date and time where the user is."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def jsonable(value: object) -> object:

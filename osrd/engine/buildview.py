@@ -33,7 +33,7 @@ def view_of(
     )
     present = {kernel.version for kernel in sight.kernels}
     told = tuple(finding for version, finding in failed.items() if version in present)
-    return BuildView(kernels, _images(sight), (*trouble, *sight.findings, *told))
+    return BuildView(kernels, _images(sight), (*trouble, *sight.findings, *told), sight.reports)
 
 
 def _state(version: str, sight: Sight, failed: Mapping[str, Finding], building: str) -> KernelState:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from osrd.engine.bootstates import Overlay
 from osrd.engine.journal import MessageId, log_event
 from osrd.engine.pipeline import Run
 from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding, Severity
 from osrd.model.view import (
+    BootProgress,
     BuildView,
     ConfigRejected,
     DriftDetected,
@@ -61,6 +63,8 @@ class Teller:
         self._builds: Mapping[str, BuildView] = {}
         self._roots: Mapping[str, SharedRootView] = {}  # with what the builder sees of them
         self._images: Mapping[str, ImageView] = {}
+        self._boots: Mapping[str, BootProgress] = {}
+        self._nodes = Overlay()
         self._stopping = False
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -92,6 +96,11 @@ class Teller:
         """Kernels and images of the shared roots, which are looked at beside all that."""
         self._builds = views
         self._join()
+
+    def boots(self, known: Mapping[str, BootProgress]) -> None:
+        """How far nodes are with their boots, by name."""
+        self._boots = known
+        self._show()
 
     def _join(self) -> None:
         """One view per root; what is as it was keeps its very object."""
@@ -159,6 +168,7 @@ class Teller:
             state=state,
             in_sync=in_sync,
             findings=findings,
+            nodes=self._nodes.over(seen.nodes, self._boots),
             shared_roots=self._roots,
             images=self._images,
             watch_mode=self._watch_mode,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine as its shells see it: the reconciler, and beside it the shared roots and the builder of their initrds."""
+"""The engine as its shells see it: the reconciler, and beside it the shared roots, the builder of their initrds, and
+how far nodes are with their boots."""
 
 import asyncio
 import logging
@@ -8,6 +9,7 @@ from functools import partial
 from operator import is_
 
 from osrd.engine.api import ImageDifference, ImageRequest, Reconcile, Reload, Request, RootRequest
+from osrd.engine.bootstates import BootStates
 from osrd.engine.builder import Builder
 from osrd.engine.buildwork import aims_of
 from osrd.engine.pipeline import Run
@@ -21,6 +23,7 @@ from osrd.model.finding import Finding
 from osrd.model.job import Job
 from osrd.model.settings import Settings
 from osrd.model.view import Event, Generation, PlanView, Snapshot
+from osrd.plan.bootstates import directory_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +33,20 @@ _Read = tuple[Cluster | None, Settings, tuple[Node, ...]]
 
 class WholeEngine:
     """Implements osrd.engine.api.Engine. ``roots`` and ``builder`` share the job book and the teller of
-    ``reconciler``."""
+    ``reconciler``, ``boots`` tells the latter."""
 
     def __init__(
-        self, reconciler: Reconciler, roots: Roots, builder: Builder, loop: asyncio.AbstractEventLoop
+        self,
+        reconciler: Reconciler,
+        roots: Roots,
+        builder: Builder,
+        boots: BootStates,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._reconciler = reconciler
         self._roots = roots
         self._builder = builder
+        self._boots = boots
         self._loop = loop
         self._worker = Worker("members", loop)
         self._latest: _Read | None = None
@@ -89,11 +98,13 @@ class WholeEngine:
             cluster, settings, nodes = latest
             try:
                 orders = await self._worker.begin(partial(orders_of, cluster, settings))
+                directory = await self._worker.begin(partial(directory_of, cluster))
             except OsrdError as error:
                 logger.warning("%s", error)
                 continue
             self._roots.follow(orders)
             self._builder.follow(aims_of(cluster, settings, nodes))
+            self._boots.follow(directory, settings)
             self._followed = latest
 
     def submit(self, request: Request, owner: int) -> Job:
@@ -139,5 +150,6 @@ class WholeEngine:
         self._reconciler.teller.stopping()
         await self.settled()
         self._worker.close()
+        self._boots.close()
         await asyncio.gather(self._roots.stop(), self._builder.stop())
         await self._reconciler.stop()

@@ -207,16 +207,22 @@ class HostsSettings:
     file: str = "/var/lib/osrd/hosts"
 
 
+#: What ``server-log`` says in place of a file.
+JOURNAL = "journal"
+
+
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     """Seconds. ``rescan`` is the full comparison while inotify works, ``poll`` the one while it does not;
-    ``quiet`` is how long the inputs must rest before a run, ``limit`` how long a burst may delay it."""
+    ``quiet`` is how long the inputs must rest before a run, ``limit`` how long a burst may delay it. ``server_log`` is
+    where the DHCP and TFTP servers log what they do for machines that boot: JOURNAL, a file, or "" for nowhere."""
 
     inotify: InotifyUse = InotifyUse.AUTO
     rescan: float = 300.0
     poll: float = 30.0
     quiet: float = 0.05
     limit: float = 1.0
+    server_log: str = JOURNAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from osrd.model.cluster import Node
 from osrd.model.finding import Finding
-from osrd.model.image import Image, ImageState
+from osrd.model.image import Image, ImageState, NodeReport
 from osrd.model.job import Job
 from osrd.model.settings import BootWay
 
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class BootState(StrEnum):
-    """How far a node is, as far as anybody told. UNKNOWN until node reports exist."""
+    """How far a node is, as far as the servers' log and its own report tell (osrd.plan.bootstates)."""
 
     UNKNOWN = "unknown"
     OFF = "off"
@@ -37,6 +37,14 @@ class BootState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class BootProgress:
+    """How far a node is, since ``since`` (seconds since the epoch)."""
+
+    state: BootState = BootState.UNKNOWN
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """One node as published. ``key`` names its bus object: the node id, or ``name:NAME`` / ``line:N`` where the id is
     missing or taken. ``root`` is the name of its ``[root]`` section ("" when none matches)."""
@@ -46,7 +54,7 @@ class NodeView:
     quarantined: bool
     way: BootWay
     root: str = ""
-    boot_state: BootState = BootState.UNKNOWN
+    boot: BootProgress = BootProgress()
     findings: tuple[Finding, ...] = ()
 
 
@@ -103,11 +111,12 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class BuildView:
-    """What the builder sees of one root; the newest kernel and image come first."""
+    """What the builder sees of one root; the newest kernel and image come first. ``reports`` are the nodes' own."""
 
     kernels: tuple[KernelView, ...] = ()
     images: tuple[ImageView, ...] = ()
     findings: tuple[Finding, ...] = ()
+    reports: tuple[NodeReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("poll", values.duration(1, 86400)),
             _key("quiet", values.duration(0, 60)),
             _key("limit", values.duration(0, 600)),
+            _nothing_or("server-log", values.journal_or_file),
         ]
     ),
     "build": dict(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from osrd.model.cdsl import MOUNT_POINT
 from osrd.model.errors import InvalidConfigError
-from osrd.model.settings import NO_LINK, Reload, ReloadMethod
+from osrd.model.settings import JOURNAL, NO_LINK, Reload, ReloadMethod
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -154,6 +154,11 @@ def file_path(text: str) -> str:
     if value == "/":
         raise InvalidConfigError("is the root directory", "write the path of a file or directory below it")
     return value
+
+
+def journal_or_file(text: str) -> str:
+    """JOURNAL (in any case) or an absolute path."""
+    return JOURNAL if text.lower() == JOURNAL else file_path(text)
 
 
 def or_none(convert: Callable[[str], str]) -> Callable[[str], str]:

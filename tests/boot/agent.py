@@ -43,7 +43,7 @@ _MASKED = (
 )
 
 #: drivers of the emulated machines alone: unpacking all of them costs each boot a minute
-_DRACUT = """omit_dracutmodules+=" kernel-modules kernel-modules-extra qemu qemu-net lvm dm btrfs mdraid multipath crypt i18n "
+_DRACUT = """omit_dracutmodules+=" kernel-modules kernel-modules-extra qemu qemu-net lvm dm btrfs mdraid i18n "
 add_drivers+=" virtio_net virtio_pci virtio_blk virtio_rng ext4 "
 compress="zstd"
 """

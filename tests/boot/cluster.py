@@ -27,14 +27,16 @@ def nfs_cluster(
     root = work / "root"
     root.mkdir(parents=True)
     copy(bootable, root)
-    configuration = CONF.replace("{append}", APPEND).replace("{boot}", boot).replace("{root}", "").replace("{dhcp}", "")
+    configuration = CONF
+    for key, text in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", "")):
+        configuration = configuration.replace(f"{{{key}}}", text)
     conf = corrected().replace(b'fstype="nfs"', f'fstype="{fstype}"'.encode())
     with Lab(root, conf, configuration + _BUILD + more) as lab:
+        prepare(lab)
         lab.start_bus()
         lab.start()
-        prepare(lab)
         lab.start_nfs()
-        eventually(lambda: "KERNEL" in lab.entry(MAC1).read_text(), "a kernel in node1's menu", PATIENCE)
+        eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
         lab.start_dhcp(servers.dnsmasq(lab.directory, str(lab.directory / "dnsmasq/osrd.conf")))
         yield lab
 

@@ -60,6 +60,8 @@ reload = none
 [nfs]
 exports = {directory}/exports.d/osrd.exports
 reload = none
+[watch]
+server-log = {directory}/dnsmasq.log
 [hosts]
 file = {directory}/hosts
 """

@@ -63,7 +63,12 @@ class Machine:
         self._socket.unlink(missing_ok=True)
         argv += ["-chardev", f"file,id=console,path={self.log},append=on", "-serial", "chardev:console"]
         # A line of its own for questions: a console with two ends would stop the machine when nobody reads it.
-        argv += ["-chardev", f"socket,id=keyboard,path={self._socket},server=on,wait=off", "-serial", "chardev:keyboard"]
+        argv += [
+            "-chardev",
+            f"socket,id=keyboard,path={self._socket},server=on,wait=off",
+            "-serial",
+            "chardev:keyboard",
+        ]
         argv += ["-netdev", f"tap,id=net0,ifname={self._tap},script=no,downscript=no"]
         argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},bootindex=1"]
         argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]

@@ -37,7 +37,11 @@ def they_are_two(one: Machine, other: Machine) -> None:
         assert machine.ask("cat /sys/module/nfs/parameters/nfs4_unique_id") == f"osr:axqad109:{number}"
         assert machine.ask("findmnt -no OPTIONS /").split(",")[0] == "rw"
         assert machine.ask("systemctl --failed --no-legend --plain") == ""
-    for what in ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_ed25519_key.pub", "cat /proc/sys/kernel/random/boot_id"):
+    for what in (
+        "cat /etc/machine-id",
+        "cat /etc/ssh/ssh_host_ed25519_key.pub",
+        "cat /proc/sys/kernel/random/boot_id",
+    ):
         answers = [machine.ask(what) for machine in (one, other)]
         assert all(answers)
         assert answers[0] != answers[1], what

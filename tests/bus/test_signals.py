@@ -13,6 +13,7 @@ from osrd.bus.names import BUS_NAME, JOB, MANAGER, NODE
 from osrd.model.errors import FailedError, NotFoundError
 from osrd.model.job import Job, JobKind, JobState
 from osrd.model.view import (
+    BootProgress,
     BootState,
     ConfigRejected,
     DriftDetected,
@@ -65,14 +66,14 @@ def told(bus: PrivateBus, engine: FakeEngine, act: Callable[[], None], number: i
 
 def test_a_node_changes(bus: PrivateBus) -> None:
     engine = FakeEngine()
-    changed = replace(engine.snapshot.nodes["1"], boot_state=BootState.UP)
+    changed = replace(engine.snapshot.nodes["1"], boot=BootProgress(BootState.UP, 12.0))
     after = replace(engine.snapshot, nodes={**engine.snapshot.nodes, "1": changed})
     (signal,) = told(bus, engine, lambda: engine.show(after), 1)
     assert signal == Signal(
         f"{ROOT}/nodes/1",
         "org.freedesktop.DBus.Properties",
         "PropertiesChanged",
-        [NODE, {"BootState": "up"}, []],
+        [NODE, {"BootState": "up", "BootStateSince": 12}, []],
     )
 
 

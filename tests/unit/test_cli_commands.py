@@ -57,6 +57,7 @@ NODE1: dict[str, Any] = {
     "Nics": [{"name": "eth0", "mac": "00:0c:29:c9:c6:f5", "ip": "192.168.122.171", "boots": True, "master": ""}],
     "Root": {"name": "192.168.122.1:/mnt/virtual/nfsosr/fc11", "fstype": "nfs", "section": "fc11"},
     "BootState": "unknown",
+    "BootStateSince": 0,
     "BootMode": "full",
     "Quarantined": True,
     "Findings": [FINDING],

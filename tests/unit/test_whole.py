@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from osrd.engine.api import BindLink, BuildInitrd, MakeHostDependent, Reconcile, Reload, UndoCdsl
+from osrd.engine.bootstates import BootStates
 from osrd.engine.builder import Builder
 from osrd.engine.pipeline import Pipeline
 from osrd.engine.reconciler import Reconciler
@@ -48,7 +49,9 @@ class Running:
             wake=lambda: self.reconciler.wake(frozenset({"/state/images"})),
             emit=self.reconciler.teller.emit,
         )
-        self.engine = WholeEngine(self.reconciler, roots, builder, loop)
+        self.engine = WholeEngine(
+            self.reconciler, roots, builder, BootStates(loop, self.reconciler.teller.boots), loop
+        )
         self.reconciler.after_run = lambda run: self.engine.ran(run, pipeline.settings)
         self.engine.subscribe(self.events.append)
 
