@@ -146,7 +146,7 @@ class Boot:
 
     def text(self, name: str) -> str:
         """A file of the initrd, "" when there is none."""
-        path = self.base / name
+        path = self.place / "upper" / name.removeprefix("usr/") if name.startswith("usr/") else self.base / name
         return path.read_text() if path.is_file() else ""
 
     def osr(self, key: str) -> str:

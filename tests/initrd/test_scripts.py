@@ -475,7 +475,8 @@ NETWORK = (
         osr={"nodeid": "1"},
         words=("bond=bond0:bootnet0,bootnet1:mode=1", "ip=br0:dhcp"),
         files={
-            "lib/dracut/hooks/initqueue/ifup-bootnet1.sh": '[ -e "$job" ] && rm -f -- "$job"\n/sbin/ifup bootnet1\n'
+            "usr/lib/dracut/hooks/initqueue/ifup-bootnet1.sh": '[ -e "$job" ] && rm -f -- "$job"\n'
+            "/sbin/ifup bootnet1\n"
         },
     ),
     Case(

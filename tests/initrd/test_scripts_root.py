@@ -273,7 +273,7 @@ def report(boot: Boot) -> dict[str, str]:
 
 def test_report(shell: str, tmp_path: Path) -> None:
     boot = Boot(tmp_path, shell)
-    boot.share({"cluster/cdsl/1/.osr/report": "step=root\nattempts=4\n"})
+    boot.share({"cluster/cdsl/1/.osr/report": "step=root\nbuild=f1f1\nattempts=4\n"})
     boot.run(*ALL)
     found = report(boot)
     assert list(found) == ["step", "time", "kernel", "build", "boot_id", "attempts"], boot.dump()
@@ -301,7 +301,15 @@ def test_report_of_the_running_system(shell: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", ["", "x", "08", "9999999", "-1", "$(reboot)"])
 def test_report_with_an_odd_count(count: str, shell: str, tmp_path: Path) -> None:
     boot = Boot(tmp_path, shell)
-    boot.share({"cluster/cdsl/1/.osr/report": f"attempts={count}\n"})
+    boot.share({"cluster/cdsl/1/.osr/report": f"build=f1f1\nattempts={count}\n"})
+    boot.run(*ALL)
+    assert report(boot)["attempts"] == "1", boot.dump()
+
+
+def test_report_of_another_image(shell: str, tmp_path: Path) -> None:
+    """Boots of the image before do not count against this one."""
+    boot = Boot(tmp_path, shell)
+    boot.share({"cluster/cdsl/1/.osr/report": "step=root\nbuild=e0e0\nattempts=4\n"})
     boot.run(*ALL)
     assert report(boot)["attempts"] == "1", boot.dump()
 

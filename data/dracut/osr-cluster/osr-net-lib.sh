@@ -5,13 +5,18 @@
 # NetworkManager find ready files by hardware address; dracut's older one (network-legacy) reads words like ip= when an
 # interface appears, so the words of this node are written as soon as the node and the names of its NICs are known.
 
-# osr_net_baked: whether the baked network is to be used: not with an ip= of the administrator's, except ip=cluster.
+# osr_net_baked: whether the baked network is to be used. Decided at the start: later there is an ip= of our own.
 osr_net_baked() {
+    [ ! -e "$osr_work/netgiven" ]
+}
+
+# osr_net_given: whether the administrator gives the network. ip=cluster says that it is the baked one.
+osr_net_given() {
     local value
     for value in $(getargs ip=); do
-        [ "$value" = cluster ] || return 1
+        [ "$value" = cluster ] || return 0
     done
-    return 0
+    return 1
 }
 
 # osr_net_nic MAC: the interface that has this address.
@@ -116,7 +121,8 @@ osr_net_rename() {
 # osr_net_cmdline: at the start, from osr-cmdline.
 osr_net_cmdline() {
     local file
-    if ! osr_net_baked; then
+    if osr_net_given; then
+        : > "$osr_work/netgiven"
         for file in "$osr_etc"/network/systemd/* "$osr_etc"/network/nm/*; do
             rm -f "/etc/systemd/network/${file##*/}" "/etc/NetworkManager/system-connections/${file##*/}"
         done

@@ -106,8 +106,8 @@ exec mount --bind /shared "$2"
 SH
 ln -sf mount.nfs "$initdir/usr/sbin/mount.nfs4"
 # /usr/sbin comes first in an initrd's PATH.
-for name in udevadm rdsosreport modprobe rpcbind halt poweroff; do
+for name in udevadm rdsosreport modprobe rpcbind halt poweroff ifup; do
     printf '#!/bin/sh\necho "%s $*" >> /log/calls\n' "$name" > "$initdir/usr/sbin/$name"
 done
 printf '#!/bin/sh\necho "reboot $*" >> /log/calls\nkill -9 -1\n' > "$initdir/usr/sbin/reboot"
-chmod 0755 "$initdir"/usr/bin/{systemctl,setsid} "$initdir"/usr/sbin/{sulogin,mount.nfs,udevadm,rdsosreport,modprobe,rpcbind,halt,poweroff,reboot}
+chmod 0755 "$initdir"/usr/bin/{systemctl,setsid} "$initdir"/usr/sbin/{sulogin,mount.nfs,udevadm,rdsosreport,modprobe,rpcbind,halt,poweroff,ifup,reboot}
