@@ -79,6 +79,13 @@ def test_hard_links_of_different_archives_are_different_files() -> None:
     assert {file.path: file.size for file in content.files} == {"a": 3, "b": 0}
 
 
+def test_a_hard_link_that_was_replaced_meanwhile_stays_replaced() -> None:
+    entries = [Entry("a", inode=7, links=3), Entry("a", b"other"), Entry("b", b"content", inode=7, links=3)]
+    content = read(archive(entries))
+    assert [(file.path, file.size) for file in content.files] == [("a", 5), ("b", 7)]
+    assert content.texts == {"a": b"other", "b": b"content"}
+
+
 def test_names_padded_with_more_zeros_than_needed() -> None:
     """dracut-cpio aligns data to blocks of the file system in this way."""
     data = archive([Entry("a\0\0\0\0\0\0\0", b"x")])
@@ -138,6 +145,12 @@ def test_limits(limits: ArchiveLimits) -> None:
     read(data)
     with pytest.raises(InvalidConfigError):
         read(data, limits)
+
+
+def test_targets_of_links_count_as_names() -> None:
+    data = archive([link(f"{number}", "x" * 100) for number in range(6)])
+    with pytest.raises(InvalidConfigError):
+        read(data, ArchiveLimits(paths=400))
 
 
 def test_a_size_that_is_only_claimed_is_refused_before_it_is_read() -> None:

@@ -100,6 +100,14 @@ def test_a_link_in_boot_as_suse_has_it(tmp_path: Path) -> None:
     assert found(tmp_path) == [("6.4.0-default", f"{place}/vmlinuz", place)]
 
 
+def test_an_absolute_link_means_what_it_means_in_the_root(tmp_path: Path) -> None:
+    modules(tmp_path, "6.4")
+    write(tmp_path, "usr/lib/modules/6.4/vmlinuz", "kernel")
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-6.4").symlink_to("/usr/../usr/lib/modules/6.4/vmlinuz")
+    assert found(tmp_path) == [("6.4", "usr/lib/modules/6.4/vmlinuz", "usr/lib/modules/6.4")]
+
+
 @pytest.mark.parametrize("suffix", [".old", ".bak", ".dpkg-new", ".dpkg-tmp", ".rpmsave", "~", ".hmac", ".efi.signed"])
 def test_what_lies_beside_kernels_is_none(tmp_path: Path, suffix: str) -> None:
     kernel(tmp_path, "6.1")
@@ -141,6 +149,13 @@ def test_an_image_that_is_only_begun(tmp_path: Path) -> None:
     modules(tmp_path, "6.1")
     dracut(tmp_path)
     assert found(tmp_path) == []
+    assert codes(tmp_path) == ["kernel-image-odd"]
+
+
+def test_an_image_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    os.truncate(write(tmp_path, "boot/vmlinuz-6.1"), 1 << 40)
+    modules(tmp_path, "6.1")
+    dracut(tmp_path)
     assert codes(tmp_path) == ["kernel-image-odd"]
 
 

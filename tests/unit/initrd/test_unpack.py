@@ -4,6 +4,7 @@
 import bz2
 import gzip
 import lzma
+import random
 import shutil
 import stat
 import subprocess
@@ -80,6 +81,15 @@ def test_microcode_before_it_and_segments_after_it(tmp_path: Path, kind: Compres
     assert paths(image) == [
         *("early_cpio", "etc", "etc/a", "etc/osr/nodeids", "kernel/x86/microcode/GenuineIntel.bin", "lib"),
     ]
+
+
+@pytest.mark.parametrize(("kind", "pack"), PACKINGS)
+def test_what_cannot_be_packed_any_smaller(tmp_path: Path, kind: Compression, pack: Pack) -> None:
+    """Programs store it as it is, in blocks of another form."""
+    noise = random.Random(1).randbytes(600_000)
+    image = tmp_path / "image"
+    image.write_bytes(pack(archive([Entry("noise", noise)])) + LATER)
+    assert [file.size for file in read_image(str(image)).files] == [20, 600_000]
 
 
 @pytest.mark.parametrize(("kind", "pack"), PACKINGS)
