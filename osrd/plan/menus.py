@@ -39,6 +39,12 @@ _SHARED = (
     ("ipxe-default.j2", "ipxe/default.ipxe"),
 )
 
+#: The variables of a node's file that are not the same for all nodes in the same surroundings.
+_VARYING = frozenset({"node", "nodeid", "nic", "mac", "bootif", "args", "grub_args"})
+
+#: Surroundings whose menus are remembered: one for every root, and more only when they change.
+_SURROUNDINGS = 64
+
 _NOT_SHOWN = re.compile(r"[^A-Za-z0-9 _./:=,@%+~()-]", re.ASCII)
 
 #: The entries of a node's menus.
@@ -125,16 +131,27 @@ def _bases(settings: Settings) -> tuple[str, str]:
     return base, http
 
 
+@dataclass(frozen=True, slots=True)
+class _Menu:
+    """How one file of every NIC is made in some surroundings: its path around ``01-aa-bb-cc-dd-ee-ff``, its content
+    from the variables in _VARYING."""
+
+    kind: Kind
+    before: str
+    after: str
+    made_from: tuple[str, ...]
+    render: Renderer
+
+
 class MenuMaker:
     """Renders menus with one set of templates."""
 
     def __init__(self, templates: Templates) -> None:
         self.templates = templates
-        self._globals = dict(templates.globals)
-        self._origins = {name: templates.origin(name) for name, _, _ in _PER_NIC}
         self._renderers: dict[str, Renderer] = {}
-        #: by cluster file, then by template: one tuple for all outputs that are made from the same files
-        self._made_from: dict[str, dict[str, tuple[str, ...]]] = {}
+        #: what the last node was surrounded by, and the menus of nodes there
+        self._latest: tuple[Surroundings | None, list[_Menu]] = (None, [])
+        self._menus: dict[Surroundings, list[_Menu]] = {}
 
     def node(self, node: Node, around: Surroundings, emit: Emit) -> None:
         """All files of ``node``. Raises InvalidConfigError when its values cannot be put into a command line,
@@ -144,27 +161,54 @@ class MenuMaker:
         nics = node.boot_nics
         common = node_words(node, around.cluster, around.way)
         per_nic = [nic_words(node, nic) if around.way is BootWay.STATIC else () for nic in nics]
-        values = {**self._globals, **_node_values(node, around)}
-        made_from = self._made_from.get(around.cluster_file)
-        if made_from is None:
-            made_from = {name: (around.cluster_file, origin) for name, origin in self._origins.items()}
-            self._made_from[around.cluster_file] = made_from
+        menus = self._within(around) if nics else []
         for nic, extra in zip(nics, per_nic, strict=True):
             words = (*common, *extra, *around.append)
             args, bootif = " ".join(words), dashed(nic.mac)
-            values["nic"], values["mac"], values["bootif"] = shown(nic.name), nic.mac, bootif
-            values["args"], values["grub_args"] = args, args if is_plain(args) else grub_words(words)
-            for name, before, after in _PER_NIC:
-                kind = TEMPLATES[name]
-                if kind in around.kinds:
-                    content = self._renderer(name)(values)
-                    path = f"{around.directory}/{before}{bootif}{after}"
-                    emit(Output(path, kind, Stage.MENU, text_recipe(content), node.name, made_from[name]), content)
+            values = {
+                "node": node.name,
+                "nodeid": node.nodeid,
+                "nic": shown(nic.name),
+                "mac": nic.mac,
+                "bootif": bootif,
+                "args": args,
+                "grub_args": args if is_plain(args) else grub_words(words),
+            }
+            for menu in menus:
+                content = menu.render(values)
+                path = f"{menu.before}{bootif}{menu.after}"
+                emit(Output(path, menu.kind, Stage.MENU, text_recipe(content), node.name, menu.made_from), content)
+
+    def _within(self, around: Surroundings) -> list[_Menu]:
+        """The menus of nodes in these surroundings. Raises TemplateFailedError."""
+        latest, menus = self._latest
+        if latest is not around:  # comparing takes longer than making a menu
+            if around not in self._menus:
+                if len(self._menus) >= _SURROUNDINGS:
+                    self._menus.clear()
+                self._menus[around] = self._made(around)
+            menus = self._menus[around]
+            self._latest = around, menus
+        return menus
+
+    def _made(self, around: Surroundings) -> list[_Menu]:
+        shared = _shared_values(around)
+        return [
+            _Menu(
+                TEMPLATES[name],
+                f"{around.directory}/{before}",
+                after,
+                (around.cluster_file, self.templates.origin(name)),
+                self.templates.filling(name, shared, _VARYING),
+            )
+            for name, before, after in _PER_NIC
+            if TEMPLATES[name] in around.kinds
+        ]
 
     def shared(self, cluster: Cluster, settings: Settings, kind: Kind, emit: Emit) -> None:
         """The files of ``kind`` for machines that are no nodes. Raises TemplateFailedError."""
         values = {
-            **self._globals,
+            **self.templates.globals,
             "cluster": shown(cluster.name),
             "cluster_file": shown(cluster.file),
             "timeout": settings.boot.timeout,
@@ -202,11 +246,9 @@ class MenuMaker:
         return None
 
 
-def _node_values(node: Node, around: Surroundings) -> dict[str, object]:
+def _shared_values(around: Surroundings) -> dict[str, object]:
     pair = around.pair
     return {
-        "node": node.name,
-        "nodeid": node.nodeid,
         "cluster": around.cluster,
         "cluster_file": around.cluster_file,
         "timeout": around.timeout,

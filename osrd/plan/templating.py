@@ -5,7 +5,7 @@ Everything Jinja can raise is caught here and nowhere else. An administrator's t
 of its kind (they stay as published), never anything else (law 4).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
 from types import TracebackType
@@ -18,6 +18,7 @@ from osrd.model.errors import InvalidConfigError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.netboot import TemplateSource
 from osrd.model.output import Kind
+from osrd.plan.fixedforms import form, gaps, only_filled_in
 
 #: Every template osrd uses, and the kind of output that it makes.
 TEMPLATES: Mapping[str, Kind] = {
@@ -90,6 +91,19 @@ class Templates:
         except _FAILURES as error:
             raise self._failure(name, error) from None
         return self._rendering(name, template)
+
+    def filling(self, name: str, shared: Mapping[str, object], varying: Collection[str]) -> Renderer:
+        """``renderer(name)`` for files that have the variables ``shared`` in common, which it knows already: it is
+        called with those of ``varying`` only. The bytes are the same; a template that is but a text with gaps (see
+        ``fixedforms``) is rendered now, and the gaps are filled in later. Raises TemplateFailedError."""
+        render = self.renderer(name)
+        known = {**self.globals, **shared}
+        if only_filled_in(self._environment.parse(self._sources[name].text), varying, shared):
+            text, blank = render({**known, **gaps(varying)}), render({**known, **dict.fromkeys(varying, "")})
+            filled = form(text.decode(), blank.decode())
+            if filled is not None:
+                return lambda values: (filled % values).encode()
+        return lambda values: render({**known, **values})
 
     def _rendering(self, name: str, template: Template) -> Renderer:
         root, join, new_context = template.root_render_func, "".join, template.new_context
