@@ -381,6 +381,7 @@ class Store:
 
 def _create(connection: sqlite3.Connection) -> None:
     """Make the tables, all or none."""
+    connection.execute(f"PRAGMA page_size = {reading.PAGE_SIZE}")
     connection.executescript(f"BEGIN; {reading.SCHEMA} PRAGMA user_version = {reading.SCHEMA_VERSION}; COMMIT;")
 
 

@@ -20,7 +20,13 @@ from osrd.model.view import Generation
 
 SCHEMA_VERSION = 1
 
-SCHEMA = """
+#: Bytes of a page: a menu is a fifth of SQLite's usual ones, and larger ones hold more with less work.
+PAGE_SIZE = 16384
+
+#: A list of values would be set up anew for every row that is written.
+_HEAVY = "(kind = 'loader' OR kind = 'kernel' OR kind = 'initrd')"
+
+SCHEMA = f"""
 CREATE TABLE generation (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     time REAL NOT NULL,
@@ -46,7 +52,7 @@ CREATE TABLE output (
     PRIMARY KEY (path, since)
 ) WITHOUT ROWID;
 CREATE INDEX output_closed ON output (until) WHERE until IS NOT NULL;
-CREATE INDEX output_heavy ON output (kind) WHERE kind IN ('loader', 'kernel', 'initrd');
+CREATE INDEX output_heavy ON output (kind) WHERE {_HEAVY};
 CREATE TABLE content (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, data BLOB NOT NULL);
 CREATE TABLE repair (path BLOB PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE directory (path BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -195,7 +201,7 @@ def generations(connection: sqlite3.Connection, pin: int = 0) -> tuple[Generatio
 def retained(connection: sqlite3.Connection) -> frozenset[str]:
     """Paths of loaders, kernels and initrds that a stored generation refers to."""
     rows = connection.execute(
-        "SELECT path FROM output WHERE kind IN ('loader', 'kernel', 'initrd') AND EXISTS"
+        f"SELECT path FROM output WHERE {_HEAVY} AND EXISTS"
         " (SELECT 1 FROM generation"
         "  WHERE state = 'complete' AND number >= since AND (until IS NULL OR number < until))"
     )
