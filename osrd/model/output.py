@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from hashlib import sha256
 
 from osrd.model.finding import Finding
+from osrd.model.value import value
 
 
 class Stage(IntEnum):
@@ -72,7 +73,7 @@ class StaysAs:
 Content = bytes | CopyOf | BuiltBy | StaysAs
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """One file that should exist.
 
@@ -90,7 +91,7 @@ class Output:
     mode: int = 0o644
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Published:
     """One row of the manifest: a file that osrd made and therefore owns. ``digest`` is the sha256 (hex) written."""
 
@@ -106,7 +107,7 @@ class Published:
     made_from: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileState:
     """A regular file as found on the disk: sha256 in hex, size in bytes, permission bits."""
 

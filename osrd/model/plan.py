@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from osrd.model.finding import Finding
 from osrd.model.output import Kind, Output, Published, Service
+from osrd.model.value import value
 
 
 class Reason(StrEnum):
@@ -19,7 +20,7 @@ class Reason(StrEnum):
     OWED = "owed"  # a reload that an earlier run could not finish
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Write:
     """Put ``output`` in place atomically. ``before`` is the digest found there, "" when nothing is."""
 

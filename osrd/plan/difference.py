@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import compress, filterfalse
-from operator import is_not
+from operator import attrgetter, is_not
 
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.output import Desired, FileState, Found, Kind, NotAFile, Output, Published, Service
@@ -178,7 +178,9 @@ class _Sorter:
             self.adopts.append(Adopt(want))
 
     def plan(self, owed: frozenset[Service]) -> Plan:
-        self.writes.sort(key=lambda action: (action.output.stage, action.output.path))
+        # By path, then by stage: the sort is stable, and comparing strings is what it is quick at.
+        self.writes.sort(key=attrgetter("output.path"))
+        self.writes.sort(key=attrgetter("output.stage"))
         self.removes.sort(key=lambda action: (-action.published.stage, action.published.path))
         self.forgets.sort(key=lambda action: action.published.path)
         self.adopts.sort(key=lambda action: (action.output.stage, action.output.path))

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The addresses of nodes, and the hosts(5) fragment made of them."""
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import itemgetter
 
 from osrd.model.cluster import Node
+from osrd.model.value import value
 
-_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_DOTTED = re.compile(r"\.".join([_OCTET] * 4), re.ASCII)
+#: What each of the four numbers of an address may look like.
+_OCTETS = {str(number): number for number in range(256)}
 
 #: Something with a place in the order of addresses, and its text: ``(0xC0A87AAB, "192.168.122.171")``.
 Sorted = tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Addresses:
     """``fixed`` are the node's fixed addresses, ``hosts`` the lines of the hosts file for them, ``dynamic`` the
     gateways ("" when not given) of its NICs with ``ip="dhcp"``."""
@@ -28,8 +27,11 @@ class Addresses:
 def packed(address: str) -> int | None:
     """An IPv4 address as a number, None when it is none (the validator says so; leading zeros are refused since
     inet_aton(3) takes them for octal)."""
-    match = _DOTTED.fullmatch(address)
-    return int.from_bytes(bytes(map(int, match.groups()))) if match else None
+    try:
+        first, second, third, fourth = map(_OCTETS.__getitem__, address.split("."))
+    except (KeyError, ValueError):
+        return None
+    return first << 24 | second << 16 | third << 8 | fourth
 
 
 def addresses(node: Node) -> Addresses:

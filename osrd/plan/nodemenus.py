@@ -16,6 +16,7 @@ from osrd.model.cluster import Node
 from osrd.model.errors import InvalidConfigError
 from osrd.model.finding import Finding
 from osrd.model.output import Content, Kind, Output
+from osrd.model.value import value
 from osrd.plan.hosts import Addresses, addresses
 from osrd.plan.menus import MenuMaker, Surroundings, refused, without
 from osrd.plan.offers import Offer, Offers
@@ -31,7 +32,7 @@ def key_of(node: Node) -> Key:
     return node.source or node
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """What one node adds. ``around`` (compared by identity) is what its menus were made with, None for no menus.
     ``odd``: it should have menus and has none, for ``refusal`` or for want of a kernel."""

@@ -4,12 +4,13 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import IPv4Address, IPv4Network, NetmaskValueError
 
 from osrd.model.cluster import Nic, Node
 from osrd.model.finding import Finding, Severity
 from osrd.model.settings import SubnetSettings
 from osrd.plan.dhcp.values import Reservation, Trouble
+from osrd.plan.hosts import packed
 
 _ETHERNET = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -103,10 +104,10 @@ def _names(node: Node, troubles: list[Trouble]) -> tuple[str, str]:
 
 def _placed(nic: Nic, sections: Sequence[SubnetSettings]) -> tuple[IPv4Address, str] | str:
     """The address and its subnet: the [subnet] section that holds it, else what the NIC's mask says; or why not."""
-    try:
-        address = IPv4Address(nic.address)
-    except AddressValueError:
+    number = packed(nic.address)
+    if number is None:
         return f'ip="{nic.address}" is no IPv4 address'
+    address = IPv4Address(number)
     holding = [section for section in sections if address in section.network]
     if holding:
         section = max(holding, key=lambda section: section.network.prefixlen)
@@ -116,7 +117,7 @@ def _placed(nic: Nic, sections: Sequence[SubnetSettings]) -> tuple[IPv4Address, 
     if not nic.mask:
         return f"{address} has no mask, and no [subnet] section holds it"
     try:
-        return address, _network(int(address) & _mask(nic.mask), nic.mask)
+        return address, _network(number & _mask(nic.mask), nic.mask)
     except NetmaskValueError:
         return f'mask="{nic.mask}" is no network mask'
 

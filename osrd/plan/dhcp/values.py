@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from osrd.model.finding import Finding
 from osrd.model.netboot import BootFiles
 from osrd.model.settings import DhcpBackend, Settings
+from osrd.model.value import value
 
 _CONFIG_PLACES = {
     # A fragment beside the distribution's own dnsmasq configuration.
@@ -60,7 +61,7 @@ class Trouble:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reservation:
     """What a DHCP server must know about one address of a node, or about one of its NICs without a fixed address.
 
@@ -78,7 +79,7 @@ class Reservation:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Part:
     """Everything one node adds to the files. ``texts`` are the reservations in the back end's syntax.
 
