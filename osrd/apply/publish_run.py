@@ -234,7 +234,8 @@ class FileRun:
 
     def remember(self) -> None:
         """Spare the next look the hashing of what was just written."""
-        self._cache.record({item.row.path: item.row.digest for item in self.placed}, self.written_at)
+        rows = [item.row for item in self.placed]
+        self._cache.record({row.path: FileState(row.digest, row.size, row.mode) for row in rows}, self.written_at)
 
     def _fail(self, items: Iterable[Item], error: OSError, what: str) -> None:
         """One finding for all these items, or the error again when it is about the host."""

@@ -314,7 +314,7 @@ class Pipeline:
             known = view.desired.contents.get(output.recipe) if output else None
             if isinstance(known, bytes):
                 return known
-            stored = self._store.content(output.recipe.removeprefix("sha256:")) if output else None
+            stored = self._store.content(output.recipe) if output else None
             return stored if stored is not None else self._desirer.content_of(path)
 
         return content

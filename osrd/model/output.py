@@ -44,7 +44,7 @@ class Service(StrEnum):
 
 def text_recipe(content: bytes) -> str:
     """The recipe of content that osrd rendered itself."""
-    return "sha256:" + sha256(content).hexdigest()
+    return sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ Content = bytes | CopyOf | BuiltBy | StaysAs
 class Output:
     """One file that should exist.
 
-    ``recipe`` identifies the content: ``sha256:HEX`` when it is known beforehand, ``built:HEX`` (a hash over all
+    ``recipe`` identifies the content: its sha256 (hex) when it is known beforehand, ``built:HEX`` (a hash over all
     inputs of the program) when only the program knows. ``node`` is the name of the node it is for, "" for shared
     files. ``made_from`` names the inputs (law 8).
     """

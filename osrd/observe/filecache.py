@@ -95,11 +95,7 @@ class FileCache:
             self._known[path] = (signature(status), state)
         return state
 
-    def known(self, path: str, digest: str, written: int = 0) -> None:
-        """``path`` was just written with content of this sha256; see ``record``."""
-        self.record({path: digest}, written or time.time_ns())
-
-    def record(self, digests: Mapping[str, str], written: int) -> None:
+    def record(self, states: Mapping[str, FileState], written: int) -> None:
         """These files were put in place just now and need not be hashed again.
 
         ``written`` is when the last of their content was written, in ns since the epoch; a file modified after that,
@@ -107,15 +103,18 @@ class FileCache:
         """
         settled = time.time_ns() - _TICK_NS
         with Directories(self.bases) as directories:
-            for path, digest in digests.items():
+            for path, state in states.items():
                 parent, _, name = path.rpartition("/")
                 self._known.pop(path, None)
                 try:
                     status = os.stat(name, dir_fd=directories.fd(parent), follow_symlinks=False)
                 except OSError:
                     continue
-                if stat.S_ISREG(status.st_mode) and status.st_mtime_ns <= written and status.st_ctime_ns < settled:
-                    state = FileState(digest, status.st_size, stat.S_IMODE(status.st_mode))
+                if (
+                    (status.st_size, status.st_mode) == (state.size, stat.S_IFREG | state.mode)
+                    and status.st_mtime_ns <= written
+                    and status.st_ctime_ns < settled
+                ):
                     self._known[path] = (signature(status), state)
 
     def read(self, path: str, limit: int) -> bytes | None:

@@ -65,7 +65,7 @@ CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 _COLUMNS = "path, kind, stage, recipe, digest, size, mode, node, since, made_from"
-_SAME = "sha256"  # a recipe that only repeats the digest
+_SAME = "sha256"  # a recipe that is the digest
 
 Row = tuple[bytes, str, int, str, str, int, int, str, int, bytes]
 
@@ -124,8 +124,8 @@ def from_rows(rows: Iterable[Row]) -> dict[str, Published]:
         if origin is None:
             text = made_from.decode("utf-8", "surrogateescape")
             origin = origins[made_from] = tuple(text.split("\0")) if text else ()
-        full = f"sha256:{digest}" if recipe == _SAME else recipe
-        manifest[path] = Published(path, kinds[kind], stages[stage], full, digest, size, mode, node, since, origin)
+        own = digest if recipe == _SAME else recipe
+        manifest[path] = Published(path, kinds[kind], stages[stage], own, digest, size, mode, node, since, origin)
     return manifest
 
 
@@ -141,7 +141,7 @@ def to_rows(outputs: Iterable[Published]) -> Iterable[Row]:
             output.path.encode("utf-8", "surrogateescape"),
             output.kind.value,
             output.stage.value,
-            _SAME if recipe.startswith("sha256:") and recipe.endswith(digest) else recipe,
+            _SAME if recipe == digest else recipe,
             digest,
             output.size,
             output.mode,

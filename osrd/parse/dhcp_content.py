@@ -109,7 +109,8 @@ class Judge:
 
     def __init__(self) -> None:
         self._networks: Networks | None = None
-        self._in_order: frozenset[str] = frozenset()
+        #: these addresses, one a line: a set of 10,000 strings would take a MiB
+        self._in_order = ""
 
     def judge(self, hosts: Hosts, networks: Networks | None, file: str) -> tuple[Finding, ...]:
         """Everything wrong with ``hosts``, read from ``file``. Without ``networks`` nobody knows where addresses
@@ -117,11 +118,10 @@ class Judge:
         findings = [*hosts.findings, *_miscounted(hosts, file), *_repeated(hosts, file)]
         if networks is not None:
             findings += networks.findings
-        known = self._in_order if networks == self._networks else frozenset()
-        used = frozenset(hosts.addresses)
-        misplaced = _misplaced(hosts, used - known, networks, file)
+        known = self._in_order.split("\n") if networks == self._networks else ()
+        misplaced = _misplaced(hosts, set(hosts.addresses).difference(known), networks, file)
         if not misplaced:
-            self._networks, self._in_order = networks, used
+            self._networks, self._in_order = networks, "\n".join(hosts.addresses)
         return (*findings, *misplaced)
 
 

@@ -2,6 +2,7 @@
 """Reading back the two files that osrd writes for dnsmasq(8): exactly that subset, and nothing else."""
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from osrd.model.alike import common_head, common_tail
@@ -43,7 +44,8 @@ class HostsReader:
 
     def __init__(self) -> None:
         self._body = ""
-        self._columns = _NO_ROWS
+        #: the columns of its rows, each as one string: 30,000 small ones would take four times the memory
+        self._columns = ("", "", "")
 
     def read(self, text: str, file: str) -> Hosts:
         """The hosts file ``file``: comments at its top, then one row per line."""
@@ -54,7 +56,7 @@ class HostsReader:
         columns = self._read_rows(body) if lowered.endswith("\n") else None
         if columns is None:
             return _read_odd(lowered, file)
-        self._body, self._columns = body, columns
+        self._body, self._columns = body, (_packed(columns[0]), _packed(columns[1]), _packed(columns[2]))
         lines = range(above + 1, above + 1 + len(columns[0]))
         return Hosts(*columns, (), lines, claimed_rows(lowered))
 
@@ -72,13 +74,21 @@ class HostsReader:
             return None
         first = known.count("\n", 0, start)
         last = known.count("\n") - rest.count("\n", end)
-        macs, addresses, names = self._columns
+        macs, addresses, names = map(_unpacked, self._columns)
         new_macs, new_addresses, new_names = zip(*found, strict=True) if found else _NO_ROWS
         return (
-            macs[:first] + new_macs + macs[last:],
-            addresses[:first] + new_addresses + addresses[last:],
-            names[:first] + new_names + names[last:],
+            (*macs[:first], *new_macs, *macs[last:]),
+            (*addresses[:first], *new_addresses, *addresses[last:]),
+            (*names[:first], *new_names, *names[last:]),
         )
+
+
+def _packed(column: Sequence[str]) -> str:
+    return "\n".join((*column, ""))
+
+
+def _unpacked(column: str) -> list[str]:
+    return column.split("\n")[:-1]
 
 
 def read_hosts(text: str, file: str) -> Hosts:

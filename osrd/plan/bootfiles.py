@@ -46,4 +46,4 @@ def from_stored(pair: StoredPair) -> Pair:
 
 def contents_of(files: Iterable[BootFile]) -> dict[str, Content]:
     """By recipe; what can be copied wins over what is only known as published."""
-    return {f"sha256:{file.digest}": file.content for file in sorted(files, key=lambda file: bool(file.source))}
+    return {file.digest: file.content for file in sorted(files, key=lambda file: bool(file.source))}

@@ -22,12 +22,10 @@ SERVICE_OF: Mapping[Kind, Service] = {Kind.DHCP: Service.DHCP, Kind.EXPORTS: Ser
 #: Files that are not stored in the database: they stay on the disk as long as a generation may be rolled back to.
 HEAVY_KINDS = frozenset({Kind.LOADER, Kind.KERNEL, Kind.INITRD})
 
-_TEXT = "sha256:"
-
 
 def known_digest(recipe: str) -> str:
     """The sha256 (hex) that content of this recipe has, "" when only the finished build knows."""
-    return recipe[len(_TEXT) :] if recipe.startswith(_TEXT) else ""
+    return "" if ":" in recipe else recipe
 
 
 def as_output(published: Published) -> Output:

@@ -107,7 +107,7 @@ def _stored_previous(current: Pair, images: ImagePairs, stored: tuple[StoredPair
 def _output(file: BootFile, settings: Settings) -> Output:
     path = f"{settings.tftp.directory}/{file.name}"
     origin = file.source or "a pair that was current before"
-    return Output(path, file.kind, Stage.KERNEL, f"sha256:{file.digest}", made_from=(origin,))
+    return Output(path, file.kind, Stage.KERNEL, file.digest, made_from=(origin,))
 
 
 def _not_configured(where: str) -> Finding:

@@ -196,8 +196,7 @@ def plan_loaders(settings: Settings, facts: HostFacts) -> LoaderPlan:
 
 def _copy_from(plan: LoaderPlan, name: str, source: str, settings: Settings, facts: HostFacts) -> None:
     state = facts.files[source]
-    recipe = f"sha256:{state.digest}"
-    plan.add(settings, name, recipe, CopyOf(source, state.digest, state.size), (source,))
+    plan.add(settings, name, state.digest, CopyOf(source, state.digest, state.size), (source,))
 
 
 def _copy(plan: LoaderPlan, copied: Copied, settings: Settings, facts: HostFacts) -> bool:

@@ -138,7 +138,7 @@ def kind_of(name: str) -> Kind:
 def copy_of(source: Path) -> tuple[str, CopyOf]:
     content = source.read_bytes()
     recipe = text_recipe(content)
-    return recipe, CopyOf(str(source), recipe.removeprefix("sha256:"), len(content))
+    return recipe, CopyOf(str(source), recipe, len(content))
 
 
 def quick_directory() -> "tempfile.TemporaryDirectory[str]":

@@ -127,7 +127,7 @@ def test_a_kernel_that_is_previous_here_and_current_there_can_be_copied() -> Non
         known = facts(pairs={name: (StoredPair(KERNEL, ""),)})
         known = replace(known, files={**known.files, "/boot/b": FileState("c" * 64, 5, 0o644)})
         made = inputs(node(1), node(2, root=other), settings=replace(settings(), roots=roots), facts=known)
-        content = Desirer().desire(made).contents[f"sha256:{KERNEL}"]
+        content = Desirer().desire(made).contents[KERNEL]
         assert content == CopyOf("/boot/vmlinuz", KERNEL, 100)
 
 

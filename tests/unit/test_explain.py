@@ -13,7 +13,7 @@ from osrd.model.output import Kind, Output, Service, Stage
 from osrd.model.plan import Plan, Reason, ReloadService, Write
 from osrd.plan.explain import FILE_LIMIT, explain, text_difference
 
-WRITE = Write(Output("/m", Kind.GRUB, Stage.MENU, "sha256:1", "n1"), Reason.CHANGED)
+WRITE = Write(Output("/m", Kind.GRUB, Stage.MENU, "1", "n1"), Reason.CHANGED)
 
 
 def test_actions_without_diffs_read_nothing() -> None:

@@ -2,6 +2,7 @@
 """What is found at paths, and when a file is read again."""
 
 import os
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -80,9 +81,18 @@ def test_a_file_that_just_changed_is_not_remembered(tmp_path: Path) -> None:
 def test_what_is_known_is_believed_only_while_it_is_old_enough(rested: Path) -> None:
     cache = FileCache()
     path = str(rested)
-    cache.known(path, "f" * 64)
-    assert cache.find([path])[path] == FileState("f" * 64, 7, 0o644)
-    cache.known(path, "e" * 64, written=1)
+    claimed = FileState("f" * 64, 7, 0o644)
+    cache.record({path: claimed}, time.time_ns())
+    assert cache.find([path])[path] is claimed
+    cache.record({path: FileState("e" * 64, 7, 0o644)}, written=1)
+    assert cache.find([path])[path] == FileState(sha256(b"content").hexdigest(), 7, 0o644)
+
+
+@pytest.mark.parametrize("claimed", [FileState("f" * 64, 8, 0o644), FileState("f" * 64, 7, 0o600)])
+def test_nothing_is_known_of_a_file_that_is_not_as_it_was_written(rested: Path, claimed: FileState) -> None:
+    cache = FileCache()
+    path = str(rested)
+    cache.record({path: claimed}, time.time_ns())
     assert cache.find([path])[path] == FileState(sha256(b"content").hexdigest(), 7, 0o644)
 
 

@@ -16,10 +16,10 @@ NOW = StoredPair(KERNEL, INITRD)
 def test_files_are_named_by_their_content() -> None:
     choice = choose_kernels(ROOT, settings(), facts())
     assert {output.path: (output.kind, output.stage, output.recipe) for output in choice.outputs} == {
-        f"{DIRECTORY}/kernels/vmlinuz-{'a' * 16}": (Kind.KERNEL, Stage.KERNEL, f"sha256:{KERNEL}"),
-        f"{DIRECTORY}/kernels/initrd-{'b' * 16}.img": (Kind.INITRD, Stage.KERNEL, f"sha256:{INITRD}"),
+        f"{DIRECTORY}/kernels/vmlinuz-{'a' * 16}": (Kind.KERNEL, Stage.KERNEL, KERNEL),
+        f"{DIRECTORY}/kernels/initrd-{'b' * 16}.img": (Kind.INITRD, Stage.KERNEL, INITRD),
     }
-    assert choice.contents[f"sha256:{KERNEL}"] == CopyOf("/boot/vmlinuz", KERNEL, 100)
+    assert choice.contents[KERNEL] == CopyOf("/boot/vmlinuz", KERNEL, 100)
     assert choice.stored == NOW
     assert choice.findings == ()
 
@@ -36,7 +36,7 @@ def test_the_newest_other_stored_pair_is_previous_and_needs_no_source() -> None:
     assert choice.pair is not None
     assert choice.pair.previous_kernel == f"kernels/vmlinuz-{'c' * 16}"
     assert choice.pair.previous_initrd == f"kernels/initrd-{'d' * 16}.img"
-    assert choice.contents[f"sha256:{OLD.kernel}"] == StaysAs(OLD.kernel)
+    assert choice.contents[OLD.kernel] == StaysAs(OLD.kernel)
     assert len(choice.outputs) == 4
 
 
@@ -46,7 +46,7 @@ def test_a_new_initrd_alone_makes_a_new_pair() -> None:
     assert choice.pair.previous_kernel == choice.pair.kernel
     assert choice.pair.previous_initrd == f"kernels/initrd-{'d' * 16}.img"
     # Its kernel is the current one, whose content can be copied: that must win over "stays as it is".
-    assert choice.contents[f"sha256:{KERNEL}"] == CopyOf("/boot/vmlinuz", KERNEL, 100)
+    assert choice.contents[KERNEL] == CopyOf("/boot/vmlinuz", KERNEL, 100)
 
 
 def test_a_configured_previous_pair_wins() -> None:
@@ -90,4 +90,4 @@ def test_no_kernel_configured_is_a_warning() -> None:
 
 def test_content_is_copied_from_where_the_link_inside_the_root_led() -> None:
     choice = choose_kernels(ROOT, settings(), facts(sources={"/boot/vmlinuz": "/srv/root/boot/vmlinuz-6.1"}))
-    assert choice.contents[f"sha256:{KERNEL}"] == CopyOf("/srv/root/boot/vmlinuz-6.1", KERNEL, 100)
+    assert choice.contents[KERNEL] == CopyOf("/srv/root/boot/vmlinuz-6.1", KERNEL, 100)

@@ -38,11 +38,9 @@ def known(*paths: str, **others: object) -> HostFacts:
 
 def test_defaults_are_pxelinux_and_a_grub_made_here() -> None:
     plan = plan_loaders(Settings(), facts())
-    assert {output.path.rpartition("/")[2]: output.recipe[:7] for output in plan.outputs} == {
-        "pxelinux.0": "sha256:",
-        "ldlinux.c32": "sha256:",
-        "grubx64.efi": "built:" + plan.outputs[-1].recipe[6],
-    }
+    recipes = {output.path.rpartition("/")[2]: output.recipe for output in plan.outputs}
+    assert recipes.pop("grubx64.efi").startswith("built:")
+    assert recipes == {"pxelinux.0": "1" * 64, "ldlinux.c32": "2" * 64}
     assert {(output.kind, output.stage) for output in plan.outputs} == {(Kind.LOADER, Stage.LOADER)}
     assert plan.usable == {Architecture.BIOS: "osr/pxelinux.0", Architecture.X86_64: "osr/grubx64.efi"}
     assert plan.findings == []

@@ -38,7 +38,7 @@ GOOD = Snapshot(state=State.READY, in_sync=True, generation=1, config_version=1,
 
 
 def drift_of(*paths: str) -> Plan:
-    outputs = (Output(path, Kind.PXELINUX, Stage.MENU, "sha256:00") for path in paths)
+    outputs = (Output(path, Kind.PXELINUX, Stage.MENU, "00") for path in paths)
     return Plan(tuple(Write(output, Reason.DRIFT, "11") for output in outputs))
 
 
