@@ -42,7 +42,7 @@ _SHARED = (
 #: The variables of a node's file that are not the same for all nodes in the same surroundings.
 _VARYING = frozenset({"node", "nodeid", "nic", "mac", "bootif", "args", "grub_args"})
 
-#: Surroundings whose menus are remembered: one for every root, and more only when they change.
+#: Surroundings whose menus are remembered: one or two for every root, and more only when they change.
 _SURROUNDINGS = 64
 
 _NOT_SHOWN = re.compile(r"[^A-Za-z0-9 _./:=,@%+~()-]", re.ASCII)

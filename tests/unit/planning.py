@@ -10,7 +10,8 @@ from osrd.model.netboot import HostFacts, TemplateSource
 from osrd.model.output import FileState
 from osrd.model.settings import BootSettings, BootWay, RootSettings, Settings, TftpSettings
 from osrd.observe.facts import builtin_templates
-from osrd.plan.desired import Inputs
+from osrd.plan.desired import Desirer, Inputs
+from osrd.plan.menus import _shared_values
 
 KERNEL, INITRD = "a" * 64, "b" * 64
 VOLUME = RootVolume("192.168.122.1:/srv/root", "nfs4", "192.168.122.1", "/srv/root")
@@ -66,3 +67,13 @@ def facts(**others: object) -> HostFacts:
 def inputs(*nodes: Node, **others: object) -> Inputs:
     made = Inputs(settings(), cluster(*nodes), nodes, frozenset(), facts())
     return replace(made, **others)  # type: ignore[arg-type]
+
+
+def shared_values() -> dict[str, object]:
+    """The variables of a menu that are the same for all nodes."""
+    desirer = Desirer()
+    desirer.desire(inputs(node(1)))
+    assert desirer._last is not None
+    around = desirer._last.made.entries[0].around
+    assert around is not None
+    return _shared_values(around)

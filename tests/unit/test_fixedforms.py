@@ -9,24 +9,14 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from osrd.model.netboot import TemplateSource
+from osrd.plan import menus
 from osrd.plan.fixedforms import form, gaps, only_filled_in
 from osrd.plan.templating import Renderer, TemplateFailedError, Templates
 from tests.unit import planning
 
-VARYING = frozenset({"node", "nodeid", "nic", "mac", "bootif", "args", "grub_args"})
-SHARED = {
-    "cluster": "web",
-    "cluster_file": "/etc/cluster/100%s.conf",
-    "timeout": 5,
-    "base": "/osr",
-    "ipxe_base": "..",
-    "kernel": "kernels/vmlinuz-1",
-    "initrd": "",
-    "initrd_name": "",
-    "previous_kernel": "kernels/vmlinuz-0",
-    "previous_initrd": "kernels/initrd-0.img",
-    "previous_initrd_name": "initrd-0.img",
-}
+VARYING = menus._VARYING
+#: What the nodes of a small cluster have in common, and a value that looks like a format.
+SHARED = {**planning.shared_values(), "cluster_file": "/etc/cluster/100%s.conf"}
 
 #: Templates in which a node's value decides, or something else than the values: they are rendered for each node.
 NOT_FIXED = [
