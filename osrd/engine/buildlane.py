@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Seconds after an edit of cluster.conf until its consequences are looked at.
+_CALM = 0.5
 #: Seconds until a look that failed is tried again, at first; then ever more rarely, up to five minutes.
 _RETRY = 5.0
 _RETRY_LIMIT = 300.0
@@ -96,8 +98,12 @@ class BuildLane:
     def follow(self, aim: Aim) -> None:
         """Another aim: look, if it is another one."""
         before, self.aim = self.aim, aim
-        if not aim.is_like(before):
+        if aim.is_like(before):
+            return
+        if (aim.root, aim.settings.build) != (before.root, before.settings.build):
             self.look()
+        elif self._timer is None:
+            self._later(_CALM)  # a script that adds a hundred nodes is one reason to look
 
     def look(self) -> None:
         """Look soon: something may have changed."""

@@ -168,7 +168,7 @@ def _choice_unusable(root: str, file: str, error: OsrdError) -> Finding:
         "image-choice-unusable",
         Severity.ERROR,
         f"which image the nodes of [root {root}] boot is unknown: {error.message}; they keep the menus they have",
-        error.fix or f"run 'osrctl initrd rollback {root} --to IMAGE' to choose one; the damaged file is kept",
+        error.fix or f"run 'osrctl initrd rollback {root} IMAGE' to choose one; the damaged file is kept",
         Place(file),
         value=file,
     )

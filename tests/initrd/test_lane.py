@@ -124,7 +124,7 @@ def test_kernels_get_images_one_after_the_other_and_then_it_rests() -> None:
             (JobKind.INITRD_BUILD, "web:6.2", 0),
             (JobKind.INITRD_BUILD, "web:6.1", 0),
         ]
-        assert web.pruned == 2
+        assert (web.pruned, world.woken) == (2, 2)
         assert [(event.kernel, event.previous) for event in world.chosen()] == [
             ("6.2", ""),
             ("6.1", f"{1:016x}"),

@@ -230,6 +230,7 @@ def test_what_is_wrong(subject: Subject, severity: Severity, code: str, value: s
 @pytest.mark.parametrize(
     "subject",
     [
+        replace(GOOD, content=content(TEXTS, (*BINARIES, "usr/lib/modules/keys/signing.x509"))),
         replace(GOOD, history=(image(79 << 20),)),
         replace(GOOD, history=(image(21 << 20),)),
         replace(GOOD, history=(image(1 << 20, BootWay.STATIC), image(40 << 20))),
