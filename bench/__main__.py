@@ -3,7 +3,7 @@
 
 Prints a table and writes bench/out.json. CPU seconds and ratios are the figures to compare; the machine is noisy.
 `python -m bench [NODES...]` measures other sizes. What host-dependent files cost is measured by bench.cdsl in the same
-run, and what it costs to find no initrd to build by bench.initrd_decide.
+run, what it costs to find no initrd to build by bench.initrd_decide, and what it costs to build one by bench.initrd.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import bus, cdsl, initrd_decide, traced, world
+from bench import bus, cdsl, initrd, initrd_decide, traced, world
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _TRACED = "trace=file,desc"
@@ -120,12 +120,15 @@ def main() -> None:
             measure_bus(run, Path(name) / f"{run['nodes']}-bus")
     copied = cdsl.measure()
     decided = initrd_decide.measure()
-    figures = {"runs": runs, "cdsl": copied, "initrd_decide": decided}
+    built = initrd.measure()
+    figures = {"runs": runs, "cdsl": copied, "initrd_decide": decided, "initrd": built}
     (REPOSITORY / "bench/out.json").write_text(json.dumps(figures, indent=1) + "\n")
     console = Console(width=110)
     console.print(table(runs))
     console.print(cdsl.table(copied))
     console.print(initrd_decide.table(decided))
+    if built is not None:
+        console.print(initrd.table(built))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a root's dracut runs, and what comes out of it."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -23,7 +24,7 @@ from osrd.model.cdsl import Layout
 from osrd.model.errors import CancelledError, ConflictError, FailedError, InvalidArgsError, NotFoundError, OsrdError
 from osrd.model.settings import BootWay
 from tests.conftest import REPOSITORY
-from tests.initrd.miniroot import GOOD, LIMITS, VERSION, World, children, cmdline, make_order, running
+from tests.initrd.miniroot import GOOD, LIMITS, VERSION, World, children, cmdline, make_order, running, set_dracut
 from tests.mounts.namespace import in_child, private_mounts
 from tests.mounts.roots import make_root as make_cdsl_root
 
@@ -267,7 +268,10 @@ def test_what_is_mounted_in_the_root(world: World) -> None:
     body()
 
 
-@pytest.mark.parametrize("kind", ["tmpfs", "overlay"])
+@pytest.mark.parametrize(
+    "kind",
+    ["tmpfs", "overlay", "ext4", pytest.param("btrfs", marks=pytest.mark.needs("mkfs.btrfs"))],
+)
 def test_file_systems(tmp_path: Path, kind: str) -> None:
     @private_mounts
     def body() -> None:
@@ -275,6 +279,12 @@ def test_file_systems(tmp_path: Path, kind: str) -> None:
         place.mkdir()
         if kind == "tmpfs":
             subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        elif kind != "overlay":
+            disk = tmp_path / "disk"
+            with disk.open("wb") as file:
+                file.truncate(256 << 20)
+            subprocess.run([f"mkfs.{kind}", "-q", disk], check=True)
+            subprocess.run(["mount", "-o", "loop", disk, place], check=True)
         else:
             for name in ("lower", "upper", "work"):
                 (tmp_path / name).mkdir()
@@ -282,6 +292,7 @@ def test_file_systems(tmp_path: Path, kind: str) -> None:
             subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", place], check=True)
         built = World(place).build("echo x > /etc/x\n" + GOOD)
         assert built.initrd_size == 7
+        subprocess.run(["umount", place], check=True)
 
     body()
 
@@ -424,6 +435,26 @@ def filter_calls(program: list[tuple[int, int, int, int]]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(38, 1, 0, 0, 0) == 0
     assert libc.prctl(22, 2, ctypes.byref(Program(len(program), code)), 0, 0) == 0
+
+
+def test_a_disk_that_is_full_of_others(world: World) -> None:
+    """Of the log there is what fits; the image is refused."""
+
+    @private_mounts
+    def body() -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", world.destination], check=True)
+
+        def fill(_fraction: float, _message: str) -> None:
+            with contextlib.suppress(OSError), (world.destination / "other").open("wb") as file:
+                while True:
+                    file.write(bytes(1 << 16))
+
+        set_dracut(world.root, GOOD + 'head -c 1000000 /dev/zero; sleep 0.2; head -c 1000000 /dev/zero > "$image"')
+        with pytest.raises(BuildFailedError, match=r"no room|No space"):
+            build(make_order(world.root), LIMITS, str(world.destination), fill)
+        assert world.names() == ["log", "other"]
+
+    body()
 
 
 def test_no_destination(world: World) -> None:

@@ -75,9 +75,18 @@ def build(
     Raises BuildFailedError; ConflictError when the kernel is not that of the order, or not any more; CancelledError;
     UnsupportedError when this host has no safe place to run programs of a root; NotFoundError, FailedError.
     """
-    started = time.monotonic()
     if not VERSION.fullmatch(order.kernel.version):
         raise InvalidArgsError(f"{order.kernel.version!a} is no version of a kernel")
+    try:
+        return _built(order, limits, destination, progress, cancelled)
+    except OSError as error:
+        raise FailedError(f"{error.filename or destination}: {error.strerror}") from error
+
+
+def _built(
+    order: BuildOrder, limits: BuildLimits, destination: str, progress: Tell, cancelled: Callable[[], bool]
+) -> Built:
+    started = time.monotonic()
     with ExitStack() as stack:
         inside = stack.enter_context(Inside.open(order.path))
         place = stack.enter_context(Place(destination))

@@ -3,6 +3,7 @@
 
 import os
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ class BuildLog:
     program's: whoever shows them must take control characters out (``osrd.plan.initrd.dracut.shown``)."""
 
     def __init__(self, directory: int, name: str) -> None:
-        self._file = os.fdopen(os.open(name, _NEW, 0o600, dir_fd=directory), "wb")
+        self._file = os.fdopen(os.open(name, _NEW, 0o600, dir_fd=directory), "wb", buffering=0)
         self._end: deque[bytes] = deque()
         self._kept = 0
         self._partial = b""
@@ -35,13 +36,13 @@ class BuildLog:
         with self._file:
             left_out = self.size - _BEGINNING - self._kept
             if left_out > 0:
-                self._file.write(f"\n[{left_out} bytes are left out here]\n".encode())
-            self._file.writelines(self._end)
+                self._write(f"\n[{left_out} bytes are left out here]\n".encode())
+            self._write(b"".join(self._end))
 
     def hear(self, data: bytes) -> list[bytes]:
-        """Take the next bytes; the lines that they complete. Raises OSError."""
+        """Take the next bytes; the lines that they complete."""
         room = max(0, _BEGINNING - self.size)
-        self._file.write(data[:room])
+        self._write(data[:room])
         self._keep(data[room:])
         self.size += len(data)
         *lines, self._partial = (self._partial + data).split(b"\n")
@@ -57,6 +58,12 @@ class BuildLog:
         texts = (text(line) for line in (*self._last, self._partial))
         return tuple(each for each in texts if each)[-_LAST_LINES:]
 
+    def _write(self, data: bytes) -> None:
+        """On a full disk the rest is missing: what matters more will say so."""
+        with suppress(OSError):
+            while data:
+                data = data[self._file.write(data) :]
+
     def _keep(self, data: bytes) -> None:
         if data:
             self._end.append(data)
@@ -66,7 +73,8 @@ class BuildLog:
 
     def say(self, line: str) -> None:
         """A line of osrd's own, at the end."""
-        self._end.append(f"osrd: {line}\n".encode())
+        new_line = "\n" if self._partial else ""
+        self._end.append(f"{new_line}osrd: {line}\n".encode())
 
 
 def text(line: bytes) -> str:

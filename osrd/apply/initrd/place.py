@@ -18,14 +18,11 @@ _NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 class Place:
-    """An existing directory. Use as a context manager. Raises FailedError."""
+    """An existing directory. Use as a context manager. Methods raise OSError and FailedError."""
 
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
-        try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise FailedError(f"{path}: {error.strerror}") from error
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +58,7 @@ class Place:
             temporary = ""
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
-                raise FailedError(f"{self.name(name)}: {error.strerror}") from error
+                raise
             temporary = temp_name(name, 0)
             fd = os.open(temporary, _WRITABLE | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=self.fd)
         try:
@@ -82,14 +79,11 @@ class NewFile:
         self._name = name
 
     def keep(self) -> None:
-        """It is on the disk, with its name. Raises FailedError."""
-        try:
-            os.fchmod(self.fd, 0o644)
-            os.fsync(self.fd)
-            if self._temporary:
-                os.rename(self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-            else:
-                os.link(f"/proc/self/fd/{self.fd}", self._name, dst_dir_fd=self._directory)
-            os.fsync(self._directory)
-        except OSError as error:
-            raise FailedError(f"{self._name}: {error.strerror}") from error
+        """It is on the disk, with its name. Raises OSError."""
+        os.fchmod(self.fd, 0o644)
+        os.fsync(self.fd)
+        if self._temporary:
+            os.rename(self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        else:
+            os.link(f"/proc/self/fd/{self.fd}", self._name, dst_dir_fd=self._directory)
+        os.fsync(self._directory)

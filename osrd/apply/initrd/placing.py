@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from osrd.model.errors import InvalidArgsError
 from osrd.observe.inside import is_plain, open_in_root
+from osrd.plan.initrd.modules import module_mode
 
 #: directory: how many directories below it a file's own place is
 _PARENTS = {"etc": 2, "usr/lib/dracut/modules.d": 1}
@@ -82,7 +83,7 @@ def _write(directory: int, path: str, data: bytes) -> None:
     here = os.dup(directory)
     for each in parents:
         here = _closing(here, own_directory(here, each))
-    mode = 0o755 if data.startswith(b"#!") else 0o644
+    mode = module_mode(data)
     with os.fdopen(os.open(name, _NEW, mode, dir_fd=here), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(data)

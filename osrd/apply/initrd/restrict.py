@@ -72,7 +72,8 @@ def restrict(size: int, memory: int, nice: int) -> None:
     os.nice(nice)
     _limit(resource.RLIMIT_FSIZE, size)
     _limit(resource.RLIMIT_AS, memory)
-    _limit(resource.RLIMIT_CORE, 0)
+    # Not 0: a program of this host that collects cores would be started for that, with what the attacker wants in it.
+    _limit(resource.RLIMIT_CORE, 1)
     _limit(resource.RLIMIT_NOFILE, 4096)
     _limit(resource.RLIMIT_MEMLOCK, 0)
     _drop_capabilities()

@@ -123,7 +123,8 @@ def _overlay(path: str, scratch: int) -> int:
             lowerdir="lower",
             upperdir="upper/data",
             workdir="upper/work",
-            **dict.fromkeys(("index", "metacopy", "redirect_dir", "xino"), "off"),
+            redirect_dir="nofollow",
+            **dict.fromkeys(("index", "metacopy", "xino"), "off"),
         )
     except OSError as error:
         raise UnsupportedError(

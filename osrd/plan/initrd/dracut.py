@@ -21,7 +21,7 @@ _STAGES = (
 )
 #: of the modules of an image that is not for one machine; more come a little closer to the next stage each
 _USUAL_MODULES = 40
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def dracut_argv(order: BuildOrder, output: str, temporary: str) -> tuple[str, ...]:
