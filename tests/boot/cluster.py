@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The wiki page's cluster, played: a root that osrd prepares, the servers, and its two machines."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.boot.lab import CONF, PLACE, Lab
+from tests.boot.lab import CONF, PLACE, SERVER, Lab
 from tests.boot.machine import Firmware, Machine
 from tests.debian import copy
 from tests.dhcp import servers
-from tests.end_to_end.serving import MAC1, MAC2, corrected
+from tests.end_to_end.serving import MAC1, MAC2, cluster_xml, corrected, node_xml
 from tests.eventually import eventually
 
 #: what emulation needs: no look for a timer that a busy host delivers late, and a console
 APPEND = "console=ttyS0 loglevel=4 systemd.show_status=no no_timer_check net.ifnames=0"
 #: seconds for a boot under emulation on a busy machine; a boot that fails ends much earlier, by what it says
 PATIENCE = 600.0
+_DISK = 2 << 30
 _BUILD = "[build]\nquiet = 2s\npoll = 2s\n"
 
 
@@ -27,11 +29,9 @@ def nfs_cluster(
     root = work / "root"
     root.mkdir(parents=True)
     copy(bootable, root)
-    configuration = CONF
-    for key, text in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", "")):
-        configuration = configuration.replace(f"{{{key}}}", text)
     conf = corrected().replace(b'fstype="nfs"', f'fstype="{fstype}"'.encode())
-    with Lab(root, conf, configuration + _BUILD + more) as lab:
+    with Lab(conf, _configuration(boot) + more) as lab:
+        lab.inside("mount", "--bind", str(root), PLACE)
         prepare(lab)
         lab.start_bus()
         lab.start()
@@ -41,11 +41,41 @@ def nfs_cluster(
         yield lab
 
 
-def prepare(lab: Lab) -> None:
+@contextmanager
+def disk_cluster(bootable: Path, disk: Path, fstype: str) -> Iterator[Lab]:
+    """One node with its root in the file ``disk``, which is this host's while the root is prepared and the initrd is
+    built, and the node's afterwards."""
+    with disk.open("wb") as file:
+        file.truncate(_DISK)
+    subprocess.run([f"mkfs.{fstype}", "-q", "-F", "-d", str(bootable), str(disk)], check=True, capture_output=True)
+    volume = f'fstype="nfs" name="{SERVER}:{PLACE}"'
+    node = node_xml("node1", 1, "192.168.122.171", MAC1).replace(volume, f'fstype="{fstype}" name="/dev/vda"')
+    conf = cluster_xml([node], 1).encode()
+    with Lab(conf, _configuration("way = static")) as lab:
+        lab.inside("mount", "-o", "loop", str(disk), PLACE)
+        prepare(lab, ("node1",))
+        lab.start_bus()
+        lab.start()
+        eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
+        eventually(lambda: not [job for job in lab.ask("jobs")["jobs"] if job["state"] == "running"], "osrd rests")
+        assert lab.stop() == 0
+        lab.inside("umount", "--recursive", PLACE)
+        lab.start_dhcp(servers.dnsmasq(lab.directory, str(lab.directory / "dnsmasq/osrd.conf")))
+        yield lab
+
+
+def _configuration(boot: str) -> str:
+    text = CONF
+    for key, value in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", "")):
+        text = text.replace(f"{{{key}}}", value)
+    return text + _BUILD
+
+
+def prepare(lab: Lab, nodes: tuple[str, ...] = ("node1", "node2")) -> None:
     """What the wiki page does by hand in the root."""
     lab.command("root", "prepare", "--yes", PLACE, "--clusterconf", str(lab.cluster_conf))
     lab.command("cdsl", "make", PLACE, "/etc/sysconfig/network")
-    for node in ("node1", "node2"):
+    for node in nodes:
         lab.command("shell", PLACE, "--node", node, "--", "sh", "-c", f"echo HOSTNAME={node} >/etc/sysconfig/network")
 
 
@@ -60,3 +90,13 @@ def machines(lab: Lab, firmware: Firmware = Firmware.BIOS) -> Iterator[tuple[Mac
     finally:
         for machine in both:
             machine.pull_the_plug()
+
+
+@contextmanager
+def machine_one(lab: Lab, disks: tuple[Path, ...] = ()) -> Iterator[Machine]:
+    machine = Machine(lab, "node1", MAC1, disks=disks)
+    try:
+        machine.switch_on()
+        yield machine
+    finally:
+        machine.pull_the_plug()

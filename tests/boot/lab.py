@@ -9,7 +9,6 @@ Mounts and the network exist in the namespaces only, and end with the process th
 
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.boot.ganesha import configuration
 from tests.dhcp.servers import Program
@@ -68,12 +67,11 @@ file = {directory}/hosts
 
 
 class Lab(Sandbox):
-    """``root`` is the shared root on this machine; it is seen as PLACE by the servers and by osrd."""
+    """The shared root is to be mounted at PLACE, where the servers and osrd see it."""
 
-    def __init__(self, root: Path, cluster_conf: bytes, configuration_text: str) -> None:
+    def __init__(self, cluster_conf: bytes, configuration_text: str) -> None:
         super().__init__(cluster_conf, configuration_text)
         self.directory.chmod(0o755)  # the TFTP server is not root
-        self.root = root
         self._taps = 0
         hold = _HOLD.format(bridge=BRIDGE, server=SERVER, place=PLACE)
         argv = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", hold]
@@ -81,7 +79,6 @@ class Lab(Sandbox):
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"ready\n"
         self.wrapper = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--"]
-        self.inside("mount", "--bind", str(root), PLACE)
 
     def inside(self, *argv: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a program in the namespaces."""
