@@ -3,8 +3,10 @@
 # shellcheck disable=SC2154 # variables of dracut
 # dracut module osr-cluster: the cluster's data, for an initrd that serves all nodes without parameters (osr.dracut(7)).
 
-# Only when asked for: the data has no place in a rescue image.
+# Only when asked for: the data has no place in a rescue image. It must be there before osr looks into it (depends).
 check() {
+    local wanted=" ${dracutmodules-} ${add_dracutmodules-} ${force_add_dracutmodules-} "
+    [[ $wanted != *" osr-cluster "* ]] || refresh_data
     return 255
 }
 
@@ -21,12 +23,18 @@ refresh_data() {
     [[ -f $data/nodeids && -d $data/nodes.d ]]
 }
 
-install() {
-    local data="${dracutsysrootdir-}/etc/osr/initrd" name
+# What fails here ends the build; in install() dracut 059 only mentions it, and half an image would be used.
+installkernel() {
     if ! refresh_data; then
-        dfatal "osr-cluster: $data has no data of the cluster; run osrctl initrd data in the root."
+        dfatal "osr-cluster: /etc/osr/initrd has no data of the cluster; run osrctl initrd data in the root."
         return 1
     fi
+    return 0
+}
+
+install() {
+    local data="${dracutsysrootdir-}/etc/osr/initrd" name
+    refresh_data || return 1
     mkdir -p "$initdir/etc/osr"
     for name in nodeids nodenames nodeuuids nodes.d network; do
         [[ ! -e $data/$name ]] || cp -rLT "$data/$name" "$initdir/etc/osr/$name"
@@ -36,6 +44,8 @@ install() {
     inst_script "$moddir/osr-nic.sh" /sbin/osr-nic
     chmod 0755 "$initdir/sbin/osr-nic"
     inst_hook pre-udev 59 "$moddir/osr-net-rules.sh"
+    # dracut links equal files of equal age: a second more or less must not make another image.
+    find "$initdir/etc/osr" -exec touch -h -d @0 {} +
 }
 
 # Each provider finds its files where it looks for them; they match by hardware address, so all nodes' files may be there.
@@ -52,7 +62,9 @@ install_network() {
 copy_all() {
     local file
     for file in "$1"/*; do
-        [[ -f $file ]] && command install -D -m "$3" "$file" "$2/${file##*/}"
+        [[ -f $file ]] || continue
+        command install -D -m "$3" "$file" "$2/${file##*/}"
+        touch -d @0 "$2/${file##*/}"
     done
     return 0
 }

@@ -12,6 +12,12 @@ has_module() {
     compgen -G "$dracutbasedir/modules.d/[0-9][0-9]$1" > /dev/null
 }
 
+# mounts FSTYPE FILE: whether the data has this file of a cluster file system, or has a node mount the type without.
+mounts() {
+    local data="${dracutsysrootdir-}/etc/osr/initrd"
+    [[ -s $data/$2 ]] || grep -qsE "^OSR_ROOTFSTYPE='$1'|^OSR_FS_[0-9]+='[^|]*\|[^|]*\|$1\|" "$data"/nodes.d/*.conf
+}
+
 depends() {
     # It decides which network provider the module network takes; also under dracut -m, which asks no check().
     has_module osr-network && echo -n "osr-network "
@@ -20,6 +26,9 @@ depends() {
     has_module network && echo -n "network "
     # Without mount.nfs in the root no node mounts NFS from it, and the module nfs would refuse.
     [[ -n $(find_binary mount.nfs) ]] && has_module nfs && echo -n "nfs "
+    # No image without what a node needs.
+    mounts gfs2 corosync/corosync.conf && has_module osr-gfs2 && echo -n "osr-gfs2 "
+    mounts ocfs2 ocfs2/cluster.conf && has_module osr-ocfs2 && echo -n "osr-ocfs2 "
     return 0
 }
 
@@ -51,6 +60,8 @@ install_data() { # "install" alone would be dracut's function below
         mkdir -p "$initdir/etc/cmdline.d"
         command install -m 0644 "$source/cmdline" "$initdir/etc/cmdline.d/10-osr.conf"
     fi
+    # dracut links equal files of equal age: a second more or less must not make another image.
+    find "$initdir/etc/osr" -exec touch -h -d @0 {} +
 }
 
 install() {
