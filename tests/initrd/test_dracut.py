@@ -15,7 +15,7 @@ from osrd.plan.initrd.data import PLACE
 from tests.debian import entered, overlaid
 from tests.initrd.nodes import ALL, SECRET, Built, build, dracut_of, prepare
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("debootstrap", "unshare", "chroot", "cpio")]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("debootstrap", "unshare", "chroot")]
 
 IMAGE = "/boot/initrd_sr-$(uname -r).img"
 #: as the wiki page has them
