@@ -13,9 +13,9 @@ export PATH
 # shellcheck source=data/dracut/osr-gfs2/osr-fs-lib.sh
 . /lib/osr/osr-fs-lib.sh
 
-osr_tree=/run/osr/cluster
+osr_tree=/run/osr/daemons # beside the values of this boot, one of which is called cluster
 osr_log=/dev/kmsg
-[ -w "$osr_log" ] || osr_log=/run/osr/cluster.log
+[ -w "$osr_log" ] || osr_log=/run/osr/daemons.log
 
 # osr_unlocked DEVICE OPTIONS: whether no other node may have it mounted. The superblock says so, or a mount option.
 osr_unlocked() {
