@@ -20,7 +20,6 @@ from osrd.apply.lock import exclusive
 from osrd.engine.api import Reload
 from osrd.engine.bootstates import BootStates
 from osrd.engine.builder import Builder
-from osrd.engine.initrds import Initrds
 from osrd.engine.journal import MessageId, log_event, set_up_logging
 from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
@@ -28,7 +27,7 @@ from osrd.engine.pipeline import Pipeline, Run, Scope
 from osrd.engine.places import Watched, together
 from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots
-from osrd.engine.sharedroot import SharedRoot
+from osrd.engine.whenneeded import BuildWorkWhenNeeded, open_root
 from osrd.engine.whole import WholeEngine
 from osrd.model.errors import FailedError, OsrdError
 from osrd.model.finding import Finding, Severity
@@ -139,10 +138,10 @@ class _Daemon:
         self, reconciler: Reconciler, pipeline: Pipeline, options: Options, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._reconciler = reconciler
-        self._roots = Roots(SharedRoot, mounts, reconciler.book, reconciler.teller.roots, loop)
+        self._roots = Roots(open_root, mounts, reconciler.book, reconciler.teller.roots, loop)
         state = pipeline.settings.paths.state
         self._builder = Builder(
-            partial(Initrds, state=state),
+            partial(BuildWorkWhenNeeded, state=state),
             reconciler.book,
             loop,
             show=self._show_builds,

@@ -2,6 +2,8 @@
 """The rooms of osrd and the one direction imports point (DESIGN 4), read from the source itself."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,3 +202,12 @@ def test_the_rule_sees_writers(code: str, what: str) -> None:
     assert isinstance(statement, ast.Expr)
     assert isinstance(statement.value, ast.Call)
     assert writes(statement.value) == what
+
+
+def test_a_host_without_shared_roots_does_not_load_what_works_in_them() -> None:
+    program = "import sys, osrd.main, osrd.bus.service; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert {"osrd.main", "osrd.engine.whenneeded"} <= loaded
+    assert not loaded & {"osrd.engine.sharedroot", "osrd.engine.initrds", "osrd.plan.rootcare.cdsls", "click", "rich"}
