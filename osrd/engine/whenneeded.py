@@ -12,6 +12,7 @@ from osrd.engine.buildwork import Again, Aim, BuildWork, Made, Sight, Wish
 from osrd.engine.rootwork import Cancelled, Control, Progress, Root
 from osrd.model.cdsl import Members
 from osrd.model.image import Choice
+from osrd.observe.inside import Inside
 
 if TYPE_CHECKING:
     from osrd.engine.initrds import Initrds
@@ -22,6 +23,7 @@ _LOADING = Lock()
 
 def open_root(path: str, members: Members, *, progress: Progress, cancelled: Cancelled, wait: float) -> Root:
     """Implements osrd.engine.rootwork.OpenRoot: a SharedRoot."""
+    Inside.open(path).close()  # where there is no directory, nothing needs to be loaded
     from osrd.engine.sharedroot import SharedRoot
 
     return SharedRoot(path, members, progress=progress, cancelled=cancelled, wait=wait)
