@@ -19,12 +19,15 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("debootstrap
 LIMITS = BuildLimits(nice=0)
 
 
-def made(root: Path, destination: Path, told: list[tuple[float, str]]) -> Built:
+def order_of(root: Path) -> BuildOrder:
     found = survey(str(root))
     assert found.dracut is not None
     modules = module_files(module_sources(), found.dracut)
     data = {"osr.conf": b"OSR_CLUSTER='demo'\n"}
-    order = BuildOrder("debian", str(root), found.kernels[0], BootWay.STATIC, "0123abcd", data, modules)
+    return BuildOrder("debian", str(root), found.kernels[0], BootWay.STATIC, "0123abcd", data, modules)
+
+
+def made(order: BuildOrder, destination: Path, told: list[tuple[float, str]]) -> Built:
     destination.mkdir()
     return build(order, LIMITS, str(destination), lambda *progress: told.append(progress))
 
@@ -33,8 +36,8 @@ def test_a_debian(debian_root: Path, tmp_path: Path, debian_kernel: str) -> None
     """What is written into the root would be in the upper directory of its overlay. Two hosts make the same bytes."""
     upper = tmp_path / "overlay/upper"
     told: list[tuple[float, str]] = []
-    first = made(debian_root, tmp_path / "first", told)
-    second = made(debian_root, tmp_path / "second", told)
+    order = order_of(debian_root)
+    first, second = (made(order, tmp_path / name, told) for name in ("first", "second"))
     assert first.initrd_digest == second.initrd_digest
     assert list(upper.rglob("*")) == []
     assert children() == []
@@ -49,4 +52,5 @@ def test_a_debian(debian_root: Path, tmp_path: Path, debian_kernel: str) -> None
     fractions = [fraction for fraction, _ in told]
     assert fractions[0] < 0.1
     assert max(fractions) == 0.98
+    assert files["etc/osr/build"].size == len("0123abcd\n")
     assert any(message == "module osr" for _, message in told)

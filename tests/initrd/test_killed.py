@@ -65,6 +65,34 @@ def whole(destination: Path) -> bool:
     return sizes.get(INITRD, _SIZE) == _SIZE
 
 
+def kill(who: str, process: "subprocess.Popen[bytes]") -> list[int]:
+    """Kill osrd, its guard or both; the number of the guard, if there is one by now."""
+    guards = children(process.pid)
+    if who != "the guard":
+        process.kill()
+    for guard in guards if who != "osrd" else ():
+        os.kill(guard, signal.SIGKILL)
+    process.wait()
+    return guards
+
+
+def nothing_is_left(tmp_path: Path, guards: list[int]) -> None:
+    eventually(lambda: not running(_TOKEN), "everything in the room is gone")
+    eventually(lambda: not running(str(tmp_path)), "the builder is gone")
+    eventually(lambda: not any("guard.py" in cmdline(each) for each in guards), "the guard is gone")
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.mark.parametrize("who", ["osrd", "the guard", "both"])
+def test_killed_while_dracut_hangs(tmp_path: Path, who: str) -> None:
+    world = World(tmp_path, f"trap '' TERM HUP\nwhile :; do sleep {_TOKEN}; done")
+    with started(world) as process:
+        eventually(lambda: running(_TOKEN), "dracut hangs")
+        guards = kill(who, process)
+    assert len(guards) == 1
+    nothing_is_left(tmp_path, guards)
+
+
 @pytest.mark.parametrize("who", ["osrd", "the guard", "both"])
 def test_killed_at_any_moment(tmp_path: Path, who: str) -> None:
     world = World(tmp_path, _DRACUT)
@@ -77,15 +105,7 @@ def test_killed_at_any_moment(tmp_path: Path, who: str) -> None:
         with started(world) as process:
             deadline = time.monotonic() + moment
             eventually(lambda deadline=deadline: time.monotonic() >= deadline, "the moment", takes + 1)
-            guards = children(process.pid)
-            if who in ("osrd", "both"):
-                process.kill()
-            for guard in guards if who in ("the guard", "both") else ():
-                os.kill(guard, signal.SIGKILL)
-            process.wait()
-        eventually(lambda: not running(_TOKEN), "everything in the room is gone")
-        eventually(lambda: not running(str(tmp_path)), "the builder is gone")
-        eventually(lambda guards=guards: not any("guard.py" in cmdline(each) for each in guards), "the guard is gone")
-        assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+            guards = kill(who, process)
+        nothing_is_left(tmp_path, guards)
         assert whole(world.destination)
     assert Path(build(make_order(world.root), LIMITS, str(world.destination)).initrd).stat().st_size == _SIZE

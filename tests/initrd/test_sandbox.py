@@ -324,7 +324,9 @@ def test_processes_use_memory(world: World) -> None:
 
 
 def test_a_process_that_grows(world: World) -> None:
-    assert "exit status" in world.fails("tail /dev/zero || exit 3\n", SMALL).message
+    """Its own limit ends it, or that of all of them together when somebody looks just then."""
+    message = world.fails("tail /dev/zero || exit 3\n", SMALL).message
+    assert "exit status" in message or "needed more than 48 MiB" in message
 
 
 SMALL = replace(LIMITS, memory=48)
