@@ -74,12 +74,12 @@ install_tree() {
     for name in corosync dlm_controld; do
         ln -sfn "$name" "$root/usr/sbin/@$name"
     done
+    ln -sfn ../run "$root/var/run"
+    install_library "$root" libgcc_s.so.1 # which glibc looks for when a thread ends
     # dlm_controld has the running system fence by this program, which looks for the library itself.
     if [[ -n $(find_binary dlm_stonith) ]]; then
         install_program "$root" dlm_stonith
-        for name in "${dracutsysrootdir-}"/usr/lib{64,,/*-linux-gnu*}/libstonithd.so*; do
-            [[ ! -e $name ]] || install_program "$root" "${name#"${dracutsysrootdir-}"}"
-        done
+        install_library "$root" "libstonithd.so*"
     fi
     command install -m 0644 "$(data)/corosync/corosync.conf" "$root/etc/corosync/corosync.conf"
     command install -m 0644 "$(data)/dlm/dlm.conf" "$root/etc/dlm/dlm.conf"
@@ -92,4 +92,13 @@ install_program() {
     local root=$1
     shift
     ${DRACUT_INSTALL:-dracut-install} ${dracutsysrootdir:+-r "$dracutsysrootdir"} -D "$root" -l -a "$@"
+}
+
+# install_library ROOT PATTERN: a library that no program is linked with.
+install_library() {
+    local file
+    # shellcheck disable=SC2231 # the pattern is one
+    for file in "${dracutsysrootdir-}"/{usr/,}lib{64,,/*-linux-gnu*}/$2; do
+        [[ ! -e $file ]] || install_program "$1" "${file#"${dracutsysrootdir-}"}"
+    done
 }

@@ -44,16 +44,18 @@ osr_check_name() {
 
 # osr_make_tree: the daemons' root, once.
 osr_make_tree() {
-    local place
     [ ! -e "$osr_tree/.made" ] || return 0
     mkdir -p "$osr_tree" && cp -a /usr/lib/osr/cluster/. "$osr_tree" ||
         osr_fs_no "corosync could not be copied to $osr_tree" "give the machine more memory" || return 1
     mkdir -p /dev/shm
-    for place in dev dev/shm proc sys sys/kernel/config; do
-        ismounted "$osr_tree/$place" || mount -o bind "/$place" "$osr_tree/$place" || return 1
-        osr_keep_mounted "$osr_tree/$place" "/$place of corosync and dlm_controld"
-    done
-    : > "$osr_tree/.made"
+    osr_bind_in dev && osr_bind_in dev/shm && osr_bind_in proc && osr_bind_in sys && : > "$osr_tree/.made"
+}
+
+# osr_bind_in PLACE: /PLACE of the initrd in the daemons' root, as long as they run.
+osr_bind_in() {
+    ismounted "$osr_tree/$1" || mount -o bind "/$1" "$osr_tree/$1" ||
+        osr_fs_no "/$1 could not be bound into $osr_tree" "look at the message of mount above" || return 1
+    osr_keep_mounted "$osr_tree/$1" "/$1 of corosync and dlm_controld"
 }
 
 # osr_runs NAME: whether the daemon that was started as NAME still is.
@@ -70,7 +72,7 @@ osr_daemon() {
     if osr_runs "$name"; then return 0; fi
     setsid chroot "$osr_tree" "@$name" "$@" < /dev/null >> "$osr_log" 2>&1 8>&- 9>&- &
     printf '%s\n' "$!" > "$osr_run/$name.pid"
-    [ ! -w "/proc/$!/oom_score_adj" ] || echo -1000 > "/proc/$!/oom_score_adj"
+    { echo -1000 > "/proc/$!/oom_score_adj"; } 2> /dev/null
     [ "$name" != dlm_controld ] || unit=dlm
     mkdir -p /run/systemd/system
     cat > "/run/systemd/system/$unit.service" << UNIT
@@ -120,8 +122,10 @@ osr_dlm_answers() {
 }
 
 osr_locks() {
+    osr_fs_configfs || return 1
     modprobe -q dlm
     [ -d /sys/kernel/config/dlm ] || osr_fs_no "the kernel has no distributed lock manager" "add its module dlm" || return 1
+    osr_bind_in sys/kernel/config || return 1
     osr_daemon dlm_controld --foreground 1
     osr_until 10 osr_dlm_answers && osr_runs dlm_controld ||
         osr_fs_no "dlm_controld does not run" "look at its messages (dmesg)"
@@ -135,7 +139,7 @@ osr_start() {
             "run osrctl initrd data in the root and rebuild, or mount with lockproto=lock_nolock what no other node has" ||
         return 1
     mkdir -p "$osr_work"
-    osr_check_name "$1" "$2" && osr_fs_configfs && osr_make_tree && osr_membership && osr_locks || return 1
+    osr_check_name "$1" "$2" && osr_make_tree && osr_membership && osr_locks || return 1
     # The machine goes back to an initramfs at its end, which unmounts the root while its locks are still answered for.
     need_shutdown
 }
