@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-BOOKWORM = "bookworm"
+BOOKWORM, TRIXIE = "bookworm", "trixie"
 
 #: nothing of these is looked at
 _DOCUMENTS = ("doc", "doc-base", "info", "locale", "man")

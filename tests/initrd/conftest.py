@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.debian import BOOKWORM, copy, install, kept, overlaid
+from tests.debian import BOOKWORM, TRIXIE, copy, debootstrap, install, kept, overlaid
 
 PACKAGES = (
     *("linux-image-amd64", "kmod", "zstd", "busybox", "dracut", "dracut-network", "systemd-sysv", "dbus"),
@@ -39,3 +39,14 @@ def debian_kernel(debian: Path) -> str:
     """The version of the root's only kernel."""
     (version,) = [directory.name for directory in (debian / "lib/modules").iterdir()]
     return version
+
+
+@pytest.fixture(scope="session")
+def trixie(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of Debian 13, whose dracut is dracut-ng: not to be written in."""
+
+    def make(root: Path) -> None:
+        debootstrap(root, TRIXIE)
+        install(root, PACKAGES)
+
+    return kept("nodes", [TRIXIE, *PACKAGES], make, tmp_path_factory.mktemp("debian-trixie"))
