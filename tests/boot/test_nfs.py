@@ -8,7 +8,7 @@ import pytest
 
 from tests.boot.cluster import PATIENCE, machines, nfs_cluster
 from tests.boot.lab import Lab
-from tests.boot.machine import Machine
+from tests.boot.machine import Firmware, Machine
 
 pytestmark = [
     pytest.mark.root,
@@ -17,10 +17,27 @@ pytestmark = [
 ]
 
 
-def test_two_nodes_boot_from_one_root_together(bootable: Path, tmp_path: Path) -> None:
-    with nfs_cluster(bootable, tmp_path) as lab, machines(lab) as both:
+@pytest.mark.parametrize(
+    ("fstype", "boot", "firmware"),
+    [
+        pytest.param("nfs4", "way = full", Firmware.BIOS, id="nfs4-full-pxelinux"),
+        pytest.param("nfs4", "way = static", Firmware.BIOS, id="nfs4-static-pxelinux", marks=pytest.mark.matrix),
+        pytest.param("nfs4", "way = full", Firmware.UEFI, id="nfs4-full-grub", marks=pytest.mark.matrix),
+        pytest.param(
+            "nfs3", "way = full\nbios-loader = ipxe", Firmware.BIOS, id="nfs3-full-ipxe", marks=pytest.mark.matrix
+        ),
+    ],
+)
+def test_two_nodes_boot_from_one_root_together(
+    fstype: str, boot: str, firmware: Firmware, bootable: Path, tmp_path: Path
+) -> None:
+    with nfs_cluster(bootable, tmp_path, fstype, boot=boot) as lab, machines(lab, firmware) as both:
         for machine in both:
             machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+            options = machine.ask("findmnt -no OPTIONS /").split(",")
+            assert options[0] == "rw"
+            assert ("vers=3" if fstype == "nfs3" else "vers=4.2") in options
+            assert machine.ask("test -d /sys/firmware/efi && echo uefi || echo bios") == firmware
         they_are_two(*both)
         they_share(*both)
         osrd_knows(lab, *both)
@@ -35,7 +52,6 @@ def they_are_two(one: Machine, other: Machine) -> None:
         assert machine.ask("cat /etc/sysconfig/network") == f"HOSTNAME={machine.name}"
         assert machine.ask("stat -c %d:%i /cdsl.local/") == machine.ask(f"stat -c %d:%i /cluster/cdsl/{number}/")
         assert machine.ask("cat /sys/module/nfs/parameters/nfs4_unique_id") == f"osr:axqad109:{number}"
-        assert machine.ask("findmnt -no OPTIONS /").split(",")[0] == "rw"
         assert machine.ask("systemctl --failed --no-legend --plain") == ""
     for what in (
         "cat /etc/machine-id",
