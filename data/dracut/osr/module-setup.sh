@@ -19,7 +19,8 @@ mounts() {
 }
 
 depends() {
-    # It decides which network provider the module network takes; also under dracut -m, which asks no check().
+    # It decides which network provider the module network takes. Under dracut -m, which asks no check(), a dracut.conf
+    # may have named another one already (that of dracut-network in Debian does): name osr-network there, too.
     has_module osr-network && echo -n "osr-network "
     # initqueue is a module of its own from dracut-ng 108 on.
     has_module initqueue && echo -n "initqueue "
