@@ -51,12 +51,18 @@ def image_in_state(state: str, root: str, rows: Sequence[Row]) -> Row:
 
 
 def root_named(session: Session, word: str) -> Where:
-    """The root that a user means. Raises NotFoundError."""
-    return find_root(word, read_configuration(session.configuration))
+    """The root that a user means: a name may be one that only the running osrd knows, which may have another
+    osrd.conf. Raises NotFoundError."""
+    try:
+        return find_root(word, read_configuration(session.configuration))
+    except NotFoundError:
+        if "/" in word:
+            raise
+        return Where("", word)
 
 
 async def root_object(bus: Bus, where: Where) -> str:
-    """The daemon's object of a root. Raises UnsupportedError when it has none."""
+    """The daemon's object of a root. Raises UnsupportedError when it has none, NotFoundError for an unknown name."""
     path = await object_of(bus, where)
     if path is None and where.name:
         # Roots that no node uses are in no listing.

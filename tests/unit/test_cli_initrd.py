@@ -203,8 +203,17 @@ def test_a_root_that_osrd_does_not_know(run: Osrctl, bus: ScriptedBus, tmp_path:
     other.mkdir()
     result = run("build", str(other))
     assert (result.exit_code, "osrd knows no root" in result.stderr) == (Exit.UNSUPPORTED, True)
+    bus.replies["GetRoot"] = NotFoundError("there is no shared root 'nowhere'")
     assert run("build", "nowhere").exit_code == Exit.NOT_FOUND
+    assert run("build", "./nowhere").exit_code == Exit.NOT_FOUND
     assert asked(bus) == []
+
+
+def test_a_root_that_only_the_daemon_has_a_name_for(run: Osrctl, bus: ScriptedBus) -> None:
+    """It runs with another osrd.conf (osrd --config)."""
+    assert run("rollback", "far").exit_code == Exit.OK
+    assert ("GetRoot", "sa{sv}", "far", {}) in bus.calls
+    assert asked(bus) == [("RollbackInitrd", "a{sv}", {})]
 
 
 def test_permission_and_reachability(run: Osrctl, bus: ScriptedBus, monkeypatch: pytest.MonkeyPatch) -> None:
