@@ -29,7 +29,7 @@ GOOD = (
     "boot_id=0b7c0b52-9fa5-4a0f-8d3c-2d6f9f4f0f11\nattempts=2\n"
 ).encode()
 PARSED = NodeReport("node1", "root", 1795341958.0, "6.1.0-18-amd64", PRINT, "0b7c0b52-9fa5-4a0f-8d3c-2d6f9f4f0f11", 2)
-LATER = time.time_ns() + 10**12
+LATER = time.time_ns() + 10**15
 
 
 @pytest.fixture
