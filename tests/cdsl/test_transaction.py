@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Transactions on a real file system: done, undone, refused."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -133,14 +134,10 @@ def test_progress_grows_to_one(tmp_path: Path) -> None:
 
 def test_cp_that_fails_changes_nothing_and_is_quoted(tmp_path: Path) -> None:
     root = make_root(tmp_path)
-    deep = root / "var"
-    os.chdir(deep)
-    try:
+    with contextlib.chdir(root / "var"):
         for _ in range(45):  # longer than PATH_MAX, which cp cannot copy
             os.mkdir("d" * 100)
             os.chdir("d" * 100)
-    finally:
-        os.chdir("/")
     with pytest.raises(FailedError, match="File name too long"):
         run(root, make_var())
     assert not (root / TREE / "1/var").exists()

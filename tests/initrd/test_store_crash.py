@@ -23,6 +23,7 @@ from osrd.observe.images import read_contents
 from osrd.plan.initrd.choice import choose, retained
 from tests.apply.faults import Faults, die, in_child
 from tests.apply.world import quick_directory
+from tests.conftest import REPOSITORY
 from tests.eventually import eventually
 from tests.initrd.stored import CONTENTS, Builds, kernel
 from tests.unit.boothost import BootHost
@@ -317,7 +318,7 @@ def test_a_full_state_directory(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "none", str(tmp_path / "state")]
     script = f"import subprocess; subprocess.run({mount!r}, check=True)\n{FULL}"
     command = ["unshare", "-m", sys.executable, "-B", "-c", script, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("image store cannot be changed") >= 3, done.stdout
     assert "free some space" in done.stdout
