@@ -1,6 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-.PHONY: all demo test fast-test test-boot lint bench man clean
+.PHONY: all install install-modules uninstall deb rpm demo test fast-test test-boot lint bench man clean
 all: man
+
+# Where `make install` puts things, below DESTDIR; D-Bus and polkit look for policies in /usr only.
+PREFIX = /usr/local
+DESTDIR =
+SBINDIR = $(PREFIX)/sbin
+SYSCONFDIR = /etc
+UNITDIR = $(PREFIX)/lib/systemd/system
+POLICYDIR = /usr/share
+ZSHDIR = $(PREFIX)/share/zsh/site-functions
+# The distribution's own, which has the distribution's libraries.
+PYTHON = /usr/bin/python3
+COMPILE = yes
+# The version of the dracut that `make install-modules` is for; this system's where nothing is said.
+DRACUT =
+INSTALL_PY = $(PYTHON) packaging/install.py --destdir '$(DESTDIR)' --prefix '$(PREFIX)' --sbindir '$(SBINDIR)' \
+	--sysconfdir '$(SYSCONFDIR)' --unitdir '$(UNITDIR)' --policydir '$(POLICYDIR)' --zshdir '$(ZSHDIR)' \
+	--python '$(PYTHON)' --compile '$(COMPILE)' --dracut '$(DRACUT)'
+
+install: all
+	@$(INSTALL_PY) install
+	@[ -n '$(DESTDIR)' ] || packaging/installed.sh '$(PYTHON)'
+
+# The dracut modules and kernel hooks, into a root that nodes share.
+install-modules:
+	@$(INSTALL_PY) modules
+
+uninstall:
+	@$(INSTALL_PY) uninstall
 
 demo:
 	@packaging/bootstrap.sh demo

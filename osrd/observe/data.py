@@ -27,11 +27,14 @@ def data_file(*parts: str) -> str:
 
 
 def _places() -> Iterator[str]:
-    """The checkout that this very module belongs to (another installation may be of another version), then the
-    installation's own prefix, then the usual ones: a package in a virtual environment finds the system's files."""
+    """The checkout that this very module belongs to, or what was installed with it (another installation may be of
+    another version), then the installation's own prefix, then the usual ones: a package in a virtual environment finds
+    the system's files."""
     checkout = os.path.dirname(_PACKAGE)
     if os.path.isfile(os.path.join(checkout, "setup.cfg")):
         yield os.path.join(checkout, "data")
+    if checkout.endswith("/share/osrd/python"):  # make install
+        yield os.path.dirname(checkout)
     head, marker, _ = _PACKAGE.rpartition("/lib/python")
     if marker:
         yield os.path.join(head, "share", "osrd")
