@@ -87,6 +87,7 @@ def _once(options: Options) -> int:
     """One full run without a bus: for early boot, for scripts, and for a look at what osrd would serve."""
     pipeline = Pipeline(options.configuration, required=options.required)
     try:
+        pipeline.check_state()
         done = pipeline.run(Scope(), "osrd --once")
     finally:
         pipeline.close()
@@ -122,13 +123,22 @@ async def _serve(options: Options) -> int:
     except OsrdError:
         writer.shutdown()
         raise
-    # Before anything is built: what a killed build left is taken away.
-    await loop.run_in_executor(writer, ImageStore(pipeline.settings.paths.state).recover)
+    await loop.run_in_executor(writer, _tidy, pipeline)
     daemon = _Daemon(Reconciler(pipeline, writer, loop), pipeline, options, loop)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     if early.is_set():
         daemon.reload()
     return await daemon.serve(stop)
+
+
+def _tidy(pipeline: Pipeline) -> None:
+    """Take away what a killed build left, before anything is built; not from a directory that is a newer osrd's."""
+    try:
+        pipeline.check_state()
+    except OsrdError as error:
+        logger.error("%s", error)
+    else:
+        ImageStore(pipeline.settings.paths.state).recover()
 
 
 class _Daemon:

@@ -59,12 +59,13 @@ class Store:
     def open(cls, path: str) -> "Store":
         """Open the database of the state directory ``path``; both are made when missing.
 
-        Raises FailedError when it cannot be opened or is damaged, UnsupportedError when a newer osrd wrote it (it is
-        not touched then).
+        What an older osrd wrote is brought up to date, or is as it was. Raises FailedError when it cannot be opened or
+        is damaged, UnsupportedError when a newer osrd wrote it (nothing is touched then).
         """
         file = reading.file_name(path)
         try:
             os.makedirs(path, mode=0o755, exist_ok=True)
+            reading.check_header(file)
             # It holds cluster.conf's fence passwords; SQLite gives its journal the same mode.
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -73,8 +74,11 @@ class Store:
                 f"cannot open the state database {file}: {error}", "check the state directory"
             ) from error
         try:
-            if reading.check_version(connection, file) == 0:
+            version = reading.check_version(connection, file)
+            if version == 0:
                 _create(connection)
+            elif version < reading.SCHEMA_VERSION:
+                _migrate(connection, version)
             connection.execute("PRAGMA synchronous = FULL")
             return cls(connection, file)
         except OsrdError:
@@ -83,6 +87,13 @@ class Store:
         except (sqlite3.Error, ValueError, KeyError) as error:
             connection.close()
             raise _translated(error, file) from error
+
+    @classmethod
+    def nowhere(cls) -> "Store":
+        """An empty one that is on no disk."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _create(connection)
+        return cls(connection, ":memory:")
 
     def close(self) -> None:
         self._connection.close()
@@ -383,6 +394,20 @@ def _create(connection: sqlite3.Connection) -> None:
     """Make the tables, all or none."""
     connection.execute(f"PRAGMA page_size = {reading.PAGE_SIZE}")
     connection.executescript(f"BEGIN; {reading.SCHEMA} PRAGMA user_version = {reading.SCHEMA_VERSION}; COMMIT;")
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """From ``version`` to today's, or not at all: SQLite's transactions hold for tables and for the number, too."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for each in range(version, reading.SCHEMA_VERSION):
+            for statement in reading.MIGRATIONS[each]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {reading.SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def _raw(path: str) -> bytes:

@@ -25,6 +25,7 @@ from osrd.engine.memory import give_back, keep, no_collection
 from osrd.engine.outstanding import Outstanding, paths_of
 from osrd.engine.places import Places, Watched
 from osrd.engine.snapshots import Outcome, Viewer, snapshot
+from osrd.engine.state import StateDirectory
 from osrd.model.cluster import Cluster, Node
 from osrd.model.errors import BusyError, ConflictError, FailedError
 from osrd.model.finding import Finding, Severity
@@ -68,7 +69,7 @@ class Run:
     the usable cluster.conf that it was made from, None when there never was one; ``nodes`` are those that are
     published, quarantined ones as they were. ``outstanding``
     are paths that still are not as they should be. ``watched`` are the directories (and names in them, None for all)
-    whose changes should wake the next run."""
+    whose changes should wake the next run. ``idle``: the state cannot be used, and nobody is to do anything."""
 
     snapshot: Snapshot
     plan: Plan
@@ -79,6 +80,7 @@ class Run:
     watched: Watched = field(default_factory=dict)
     cluster: Cluster | None = None
     nodes: tuple[Node, ...] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +99,15 @@ class Pipeline:
     """Owns every cache and the store. Not thread safe: all calls come from one thread."""
 
     def __init__(self, configuration: str, *, required: bool = False) -> None:
-        """Read osrd.conf. Raises InvalidConfigError when it was named (``required``) and is not there, FailedError
-        or UnsupportedError when the state directory cannot be used."""
+        """Read osrd.conf. Raises InvalidConfigError when it was named (``required``) and is not there. A state
+        directory that cannot be used is a finding; see check_state()."""
         self._configuration = Configuration(configuration, required=required)
         self._loader = ClusterLoader()
         self._freezer = Freezer()
         self._desirer = Desirer()
         self._facts = FactFinder()
         self._cache = FileCache((self.settings.tftp.root,))
-        self._store = Store.open(self.settings.paths.state)
+        self._state = StateDirectory(self.settings.paths.state)
         self._services = {Service.DHCP: ServiceState.UNKNOWN, Service.NFS: ServiceState.UNKNOWN}
         self._publisher = self._new_publisher()
         self._outstanding = Outstanding()
@@ -115,6 +117,23 @@ class Pipeline:
         self._viewer = Viewer()
         self._places.remember(self._store.manifest, self.settings)
         self.snapshot = Snapshot()
+
+    @property
+    def _store(self) -> Store:
+        return self._state.store
+
+    def check_state(self) -> None:
+        """Raises FailedError, BusyError or UnsupportedError while the state directory cannot be used."""
+        self._try_state()
+        self._state.check()
+
+    def _try_state(self) -> bool:
+        """Whether the state can be used now and could not before."""
+        if not self._state.again():
+            return False
+        self._publisher, self._agreed = self._new_publisher(), None
+        self._places.remember(self._store.manifest, self.settings)
+        return True
 
     @property
     def settings(self) -> Settings:
@@ -153,7 +172,7 @@ class Pipeline:
     def apply(self, digest: str, progress: Progress = _silent) -> Run:
         """A full run that ends a hold, if its plan is the one that plan_view() showed as ``digest`` ("": any). Raises
         ConflictError when it is not, InvalidConfigError while osrd.conf is unusable; nothing is changed then."""
-        self._configuration.check_usable()
+        self._check()
         run = partial(self._run, Scope(), "applied", progress, unpin=True, retry=True, digest=digest)
         return self._collected(run)
 
@@ -172,6 +191,10 @@ class Pipeline:
         self, scope: Scope, reason: str, progress: Progress, *, unpin: bool, retry: bool, digest: str = ""
     ) -> Run:
         progress(0.0, "comparing")
+        if self._try_state():
+            scope = Scope()
+        if self._state.refused is not None:
+            return replace(self._finish(self._view(unpin=False), Plan(), None, failed=True), idle=True)
         try:
             self._recover()
         except (FailedError, BusyError) as error:
@@ -212,13 +235,16 @@ class Pipeline:
             self._outstanding.recovered(self._publisher.recover())
 
     def plan_view(self, *, diff: bool) -> PlanView:
-        """What Apply would do now: a full run, a hold ended."""
+        """What Apply would do now: a full run, a hold ended. Raises what check_state() raises."""
+        self.check_state()
         view = self._view(unpin=True)
         plan = self._plan(view, Scope())[1] if self._configuration.usable else Plan()
         return explain(plan, lambda path: self._cache.read(path, _DIFF_LIMIT), self._after(view), diff=diff)
 
     def verify(self, progress: Progress = _silent) -> tuple[str, ...]:
-        """Hash every input and every published file anew; the paths that are not as they should be. Writes nothing."""
+        """Hash every input and every published file anew; the paths that are not as they should be. Writes nothing.
+        Raises what check_state() raises."""
+        self.check_state()
         progress(0.0, "hashing")
         view = self._view(unpin=False, rehash=True)
         paths = view.desired.outputs.keys() | self._store.manifest.keys()
@@ -231,7 +257,7 @@ class Pipeline:
     def pin(self, generation: int, progress: Progress = _silent) -> Run:
         """Publish generation ``generation`` again and hold it. Raises NotFoundError, ConflictError when files of it
         are gone that osrd cannot make again, InvalidConfigError while osrd.conf is unusable, FailedError."""
-        self._configuration.check_usable()
+        self._check()
         self._recover()
         outputs = self._store.outputs_of(generation)
         view = self._view(unpin=True)
@@ -250,7 +276,7 @@ class Pipeline:
         """Change cluster.conf; the sha256 of it before and after. Raises what osrd.parse.clusteredit raises, and
         ConflictError when somebody else writes the file at the same time, InvalidConfigError while osrd.conf is
         unusable (it may name another cluster.conf)."""
-        self._configuration.check_usable()
+        self._check()
         path = self.settings.cluster_conf
         read = read_input(path, MAX_SIZE)
         known, validator = self._loader.known, self._loader.validator
@@ -266,7 +292,13 @@ class Pipeline:
         return read.digest, sha256(data).hexdigest()
 
     def generations(self) -> tuple[Generation, ...]:
+        """Raises what check_state() raises."""
+        self.check_state()
         return self._store.generations()
+
+    def _check(self) -> None:
+        self._configuration.check_usable()
+        self.check_state()
 
     def _view(self, *, unpin: bool, rehash: bool = False, glance: bool = False) -> _View:
         loaded = self._loader.load(self.settings.cluster_conf, fresh=not self._store.manifest)
@@ -343,6 +375,7 @@ class Pipeline:
     def _finish(self, view: _View, plan: Plan, result: PublishResult | None, *, failed: bool = False) -> Run:
         loaded = view.loaded
         findings = (
+            *self._state.findings,
             *self._configuration.findings,
             *loaded.rejected,
             *loaded.verdict.findings,

@@ -78,7 +78,9 @@ class WholeEngine:
             self._reconciler.wake(rest)
 
     def ran(self, run: Run, settings: Settings) -> None:
-        """A run ended: the shared roots and the builder follow what it read."""
+        """A run ended: the shared roots and the builder follow what it read, unless nobody is to do anything."""
+        if run.idle:
+            return
         self._latest = run.cluster, settings, run.nodes
         if self._following is None or self._following.done():
             self._following = self._loop.create_task(self._follow(), name="roots follow")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from osrd.model.errors import InvalidConfigError, NotFoundError, OsrdError
+from osrd.model.errors import InvalidConfigError, NotFoundError, OsrdError, UnsupportedError
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.image import BuildFailure, Choice, Fingerprint, Image, ImageFile, RootImages
 from osrd.observe.inputs import read_input
@@ -110,7 +110,8 @@ class ImageReader:
                 _check_size(path, size)
         except OsrdError as error:
             if os.path.isdir(directory):  # else it was removed just now
-                findings.append(image_damaged(root, directory, error.message))
+                newer = error.fix if isinstance(error, UnsupportedError) else ""
+                findings.append(image_damaged(root, directory, error.message, newer))
             return None
         return image
 
@@ -151,13 +152,13 @@ def _check_size(path: str, size: int) -> None:
         raise InvalidConfigError(f"{path} has {found} bytes instead of {size}")
 
 
-def image_damaged(root: str, place: str, why: str) -> Finding:
-    """An image that cannot be used any more."""
+def image_damaged(root: str, place: str, why: str, fix: str = "") -> Finding:
+    """An image that cannot be used any more, or not by this osrd."""
     return Finding(
         "image-damaged",
         Severity.WARNING,
         f"an image of [root {root}] cannot be used: {why}; boot files that are published stay as they are",
-        f"remove {place} when nothing in it is needed, and run 'osrctl initrd build {root}'",
+        fix or f"remove {place} when nothing in it is needed, and run 'osrctl initrd build {root}'",
         Place(place),
         value=place,
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from osrd.model.errors import ConflictError, NotFoundError
 from osrd.model.installation import Found, Record
 from osrd.observe.inside import Inside
+from osrd.parse.record import check_version
 
 #: of one file, and of the record
 _LARGEST = 8 << 20
@@ -36,9 +37,11 @@ def content(inside: Inside, path: str) -> bytes | None:
 
 
 def read_record(inside: Inside, place: str) -> Record:
-    """The record at ``place``. Raises ConflictError when there is something else."""
+    """The record at ``place``. Raises ConflictError when there is something else, UnsupportedError for one of a newer
+    osrd."""
     try:
         record = json.loads(inside.read(place, _LARGEST_RECORD))
+        check_version(record, inside.name(place))
         files = {path: tuple(map(str, digests)) for path, digests in record["files"].items()}
         return Record(files, tuple(map(str, record["directories"])))
     except NotFoundError:

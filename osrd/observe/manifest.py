@@ -10,7 +10,7 @@ Paths are blobs, since a file name may hold any bytes; everything else that is t
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from osrd.model.errors import FailedError, NotFoundError, UnsupportedError
@@ -19,6 +19,13 @@ from osrd.model.output import Kind, Published, Service, Stage
 from osrd.model.view import Generation
 
 SCHEMA_VERSION = 1
+
+#: Version to the statements that make the next one of it; all that are needed are one transaction (osrd.apply.store).
+#: Never edited once released: what a version was is in tests/fixtures.
+MIGRATIONS: Mapping[int, tuple[str, ...]] = {}
+
+#: The 100 bytes that every SQLite file begins with have the application's version at this place (sqlite.org, 1.3.14).
+_MAGIC, _VERSION_AT, _HEADER = b"SQLite format 3\0", 60, 100
 
 #: Bytes of a page: a menu is a fifth of SQLite's usual ones, and larger ones hold more with less work.
 PAGE_SIZE = 16384
@@ -84,17 +91,37 @@ def damaged(file: str, error: sqlite3.Error) -> FailedError:
     )
 
 
+def check_header(file: str) -> None:
+    """Raises UnsupportedError for the database of a newer osrd. To be asked before SQLite opens the file: opening one
+    that was being written when its writer was killed rolls that back, and that is for the newer osrd to do. Anything
+    else is left to SQLite."""
+    try:
+        with open(file, "rb") as opened:
+            header = opened.read(_HEADER)
+    except OSError:
+        return
+    if header.startswith(_MAGIC) and len(header) == _HEADER:
+        _check(int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big", signed=True), file)
+
+
 def check_version(connection: sqlite3.Connection, file: str) -> int:
     """The schema version, 0 for an empty file. Raises UnsupportedError for one from a newer osrd."""
     try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        return _check(int(connection.execute("PRAGMA user_version").fetchone()[0]), file)
     except sqlite3.DatabaseError as error:
         raise damaged(file, error) from error
+
+
+def _check(version: int, file: str) -> int:
     if version > SCHEMA_VERSION:
         raise UnsupportedError(
-            f"the state database {file} has schema version {version}, this osrd knows {SCHEMA_VERSION}",
-            "install the osrd that wrote it, or a newer one",
+            f"the state database {file} was written by a newer osrd (schema version {version}, this one knows"
+            f" {SCHEMA_VERSION})",
+            f"install that osrd or a newer one, or move {file} away: osrd then takes over published files whose"
+            " content is right and names the others",
         )
+    if version < 0:
+        raise damaged(file, sqlite3.DatabaseError(f"schema version {version}"))
     return version
 
 
@@ -107,8 +134,15 @@ def open_read_only(state: str) -> sqlite3.Connection:
     file = file_name(state)
     if not os.path.exists(file):
         raise NotFoundError(f"there is no state database {file}; nothing was published yet")
+    check_header(file)
     connection = sqlite3.connect(f"file:{quote(file)}?mode=ro", uri=True, isolation_level=None)
-    check_version(connection, file)
+    version = check_version(connection, file)
+    if version < SCHEMA_VERSION:
+        connection.close()
+        raise UnsupportedError(
+            f"the state database {file} was written by an older osrd (schema version {version})",
+            "start osrd once: it brings it up to date",
+        )
     return connection
 
 

@@ -187,6 +187,8 @@ class _Given:
                 f"{file} was written by a newer osrd (format {version}, this one knows {VERSION})",
                 "use that osrd again, or move the file away",
             )
+        if version < 1:
+            raise _damaged(file, "version")
 
     @classmethod
     def _row(cls, values: dict[str, Any], file: str) -> "_Given":

@@ -12,7 +12,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from osrd.model.cdsl import INVENTORY, Cdsl, CdslType, ChildRepository, Extra, Inventory, Layout, MarkerStyle
-from osrd.model.errors import InvalidConfigError
+from osrd.model.errors import InvalidConfigError, UnsupportedError
 from osrd.model.layout import layout_mistake, machinery_mistake, node_mistake, path_mistake
 from osrd.parse.inventory_file import render_inventory
 from osrd.parse.inventory_names import ESCAPED, BadNameError, directory_name, unescaped
@@ -67,7 +67,7 @@ class _Document:
 
 def parse_inventory(data: bytes, file: str) -> Inventory:
     """The inventory in ``data``; ``file`` is its name for messages and ``Inventory.file``. Raises
-    InvalidConfigError."""
+    InvalidConfigError, UnsupportedError for one of a newer osrd."""
     return _Reader(_read(data, file), file).inventory()
 
 
@@ -148,6 +148,12 @@ class _Reader:
 
     def inventory(self) -> Inventory:
         version = self._document.root.get("config_version", "")
+        if version.split(".")[0].isdecimal() and int(version.split(".")[0][:9]) > 2:
+            raise UnsupportedError(
+                f"{self._file}:{self._document.root_line}: the inventory was written by a newer osrd (config_version"
+                f" {version[:40]}, this one knows 1 and 2.0)",
+                "use that osrd on this root, or install it here",
+            )
         if not self._old and version != "2.0":
             _refuse(
                 self._file, self._document.root_line, f'unknown config_version "{version[:40]}"; 1 and 2.0 are known'

@@ -15,7 +15,10 @@ from osrd.model.image import NodeReport
 LIMIT = 4096
 
 _STEPS = ("root", "up")
+#: The form of reports; the first ones had no number and this form.
+_VERSION = "1"
 _FORMS: Mapping[str, re.Pattern[str]] = {
+    "version": re.compile(r"[0-9]{1,7}", re.ASCII),
     "step": re.compile("|".join(_STEPS)),
     "time": re.compile(r"[0-9]{1,12}", re.ASCII),
     "kernel": re.compile(r"[A-Za-z0-9._+~-]{0,128}", re.ASCII),
@@ -26,8 +29,8 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
 
 
 def parse_report(data: bytes, node: str) -> NodeReport:
-    """What ``node`` says. Unknown keys are left to newer versions. Raises InvalidConfigError, which says what is wrong
-    without repeating it."""
+    """What ``node`` says. Unknown keys are left to newer modules, and so is a report of another version. Raises
+    InvalidConfigError, which says what is wrong without repeating it."""
     if len(data) > LIMIT:
         raise InvalidConfigError(f"has more than {LIMIT} bytes")
     values: dict[str, str] = {}
@@ -49,6 +52,8 @@ def parse_report(data: bytes, node: str) -> NodeReport:
         if form.fullmatch(value) is None:
             raise InvalidConfigError(f"has a wrong {key} (line {number})")
         values[key] = value
+    if values.get("version", _VERSION) != _VERSION:
+        raise InvalidConfigError(f"has version {values['version']}, and this osrd knows {_VERSION}")
     if missing := [key for key in ("step", "time") if key not in values]:
         raise InvalidConfigError(f"has no {missing[0]}")
     return NodeReport(

@@ -276,7 +276,7 @@ def test_report(shell: str, tmp_path: Path) -> None:
     boot.share({"cluster/cdsl/1/.osr/report": "step=root\nbuild=f1f1\nattempts=4\n"})
     boot.run(*ALL)
     found = report(boot)
-    assert list(found) == ["step", "time", "kernel", "build", "boot_id", "attempts"], boot.dump()
+    assert list(found) == ["version", "step", "time", "kernel", "build", "boot_id", "attempts"], boot.dump()
     assert (found["step"], found["build"], found["attempts"]) == ("root", "f1f1", "5")
     assert boot.shared("cluster/cdsl/1/.osr").stat().st_mode & 0o777 == 0o755
     assert boot.shared("cluster/cdsl/1/.osr/report").stat().st_mode & 0o777 == 0o644

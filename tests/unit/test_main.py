@@ -184,9 +184,15 @@ def test_a_state_database_of_a_newer_osrd_is_left_alone(host: BootHost) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = file.read_bytes()
+    (host.directory / "state/images/web/.staged").mkdir(parents=True)
     assert "99" in one_line(once(host))
-    assert "99" in one_line(osrd("--config", str(host.osrd_conf), "--no-bus"))
+    with Daemon(host) as daemon:
+        daemon.hears("READY=1")
+        assert daemon.heard("degraded"), daemon.said
+        assert "schema version 99" in daemon.log.read_text()
+        assert daemon.ends(signal.SIGTERM) == 0
     assert file.read_bytes() == before
+    assert (host.directory / "state/images/web/.staged").exists()
 
 
 def test_a_damaged_state_database_says_the_way_out(host: BootHost) -> None:

@@ -229,20 +229,47 @@ def test_a_newer_state_database_is_not_touched(host: BootHost) -> None:
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    before = file.read_bytes()
-    with pytest.raises(UnsupportedError, match="99"):
-        host.run()
-    assert file.read_bytes() == before
+    host.write(1)
+    before, served = file.read_bytes(), host.published()
+    run = host.run()
+    assert (run.snapshot.state, run.idle, run.failed, list(run.snapshot.nodes)) == (State.DEGRADED, True, True, ["1"])
+    (finding,) = (finding for finding in run.snapshot.findings if finding.code == "state-unusable")
+    assert "schema version 99" in finding.message
+    assert "newer one" in finding.fix
+    edit = AddNode("node3", {"ip": "10.0.0.3", "mac": "02:00:00:00:00:03"})
+    pipeline = host.pipeline
+    for call in (
+        lambda: pipeline.plan_view(diff=False),
+        pipeline.verify,
+        lambda: pipeline.apply(""),
+        lambda: pipeline.pin(1),
+        lambda: pipeline.edit(edit),
+        pipeline.generations,
+        pipeline.check_state,
+    ):
+        with pytest.raises(UnsupportedError, match="99"):
+            call()
+    host.run(QUICK)
+    assert (file.read_bytes(), host.published()) == (before, served)
+    assert sorted(path.name for path in file.parent.iterdir()) == ["state.db"]
 
 
-def test_a_damaged_state_database_says_the_way_out(host: BootHost) -> None:
+def test_a_damaged_state_database_says_the_way_out_which_needs_no_restart(host: BootHost) -> None:
     host.run()
     host.close()
-    (host.directory / "state/state.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(FailedError, match="move it away"):
-        host.run()
-    (host.directory / "state/state.db").unlink()
-    assert host.run().snapshot.state is State.READY
+    file = host.directory / "state/state.db"
+    good = file.read_bytes()
+    file.write_bytes(b"no database" * 1000)
+    run = host.run()
+    (finding,) = (finding for finding in run.snapshot.findings if finding.code == "state-unusable")
+    assert "move it away" in finding.fix
+    host.write(1)
+    assert host.run(QUICK).idle
+    assert host.entry(2).exists()
+    file.write_bytes(good)
+    run = host.run(QUICK)
+    assert (run.snapshot.state, run.snapshot.generation, run.idle) == (State.READY, 2, False)
+    assert not host.entry(2).exists()
 
 
 def test_a_run_leaves_nothing_to_the_garbage_collector(host: BootHost) -> None:

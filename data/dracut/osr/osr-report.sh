@@ -52,6 +52,6 @@ umask 022
 rm -f "$dir/.osr/report.new"
 (
     set -C
-    printf '%s\n' "step=$step" "time=$time" "kernel=$kernel" "build=$build" "boot_id=$boot_id" "attempts=$attempts" \
-        > "$dir/.osr/report.new"
+    printf '%s\n' version=1 "step=$step" "time=$time" "kernel=$kernel" "build=$build" "boot_id=$boot_id" \
+        "attempts=$attempts" > "$dir/.osr/report.new"
 ) && mv -f "$dir/.osr/report.new" "$dir/.osr/report"

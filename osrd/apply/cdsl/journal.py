@@ -102,7 +102,9 @@ def read_journal(inside: Inside, number: int) -> Journal:
         return _journal(number, json.loads(data))
     except _NewerError as error:
         raise UnsupportedError(
-            f"{inside.name(path)} was written by a newer osrd (version {error} of the journal)", "use that osrd"
+            f"{inside.name(path)} was written by a newer osrd (version {error} of the journal, this one knows"
+            f" {VERSION})",
+            "use that osrd on this root, or install it here",
         ) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConflictError(
@@ -119,6 +121,8 @@ def _journal(number: int, read: Any) -> Journal:
     version = _typed(read["version"], int)
     if version > VERSION:
         raise _NewerError(str(version))
+    if version < 1:
+        raise ValueError(f"{version} is no version")
     return Journal(
         number,
         State(read["state"]),

@@ -13,7 +13,7 @@ Every method wants the root's lock to be held (lock.py).
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 from osrd.apply import syscalls
@@ -60,14 +60,23 @@ class Transactions:
         and recovering again goes on from there."""
         lines: list[str] = []
         with self._confined() as confined, _translated(self._inside, "recovery"):
-            for number in numbers(self._inside) if verify_work(self._inside) else ():
-                try:
-                    journal = read_journal(self._inside, number)
-                except NotFoundError:
+            # All are read before anything is done about one: what a newer osrd began is not even half understood.
+            for number, journal in self._journals():
+                if journal is None:
                     leftovers.remove_unrecorded(self._inside, number)
-                    continue
-                lines += self._recovered(confined, journal)
+                else:
+                    lines += self._recovered(confined, journal)
         return Changed(tuple(lines))
+
+    def _journals(self) -> list[tuple[int, Journal | None]]:
+        """What there is, in order; None for a transaction without a record."""
+        found: list[tuple[int, Journal | None]] = []
+        for number in numbers(self._inside) if verify_work(self._inside) else ():
+            try:
+                found.append((number, read_journal(self._inside, number)))
+            except NotFoundError:
+                found.append((number, None))
+        return found
 
     def _recovered(self, confined: Confined, journal: Journal) -> list[str]:
         match journal.state:
@@ -136,11 +145,7 @@ class Transactions:
         return next(reversed(self._done()), None)
 
     def _done(self) -> list[Journal]:
-        journals = []
-        for number in numbers(self._inside) if verify_work(self._inside) else ():
-            with suppress(NotFoundError):
-                journals.append(read_journal(self._inside, number))
-        return [journal for journal in journals if journal.state is State.DONE]
+        return [journal for _, journal in self._journals() if journal is not None and journal.state is State.DONE]
 
     def _recorded(self, journal: Journal) -> int:
         """When the record was written: by the clock of the file system, which is that of the files' ctimes."""

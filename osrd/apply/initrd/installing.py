@@ -17,6 +17,7 @@ from osrd.model.errors import ConflictError, NotFoundError
 from osrd.model.installation import Record, Step, Steps, Verb
 from osrd.observe.inside import Inside
 from osrd.observe.installation import content
+from osrd.parse.record import VERSION
 
 _ABOUT = (
     "What osrctl initrd has put here: the digests (SHA-256) of its files. osrctl initrd install --remove reads it."
@@ -116,7 +117,7 @@ def _write_record(inside: Inside, place: str, record: Record) -> None:
                 os.unlink(name, dir_fd=parent)
             return
         files = {path: list(digests) for path, digests in sorted(record.files.items())}
-        value = {"about": _ABOUT, "files": files, "directories": list(record.directories)}
+        value = {"version": VERSION, "about": _ABOUT, "files": files, "directories": list(record.directories)}
         _put(parent, name, json.dumps(value, indent=1).encode() + b"\n", 0o600, fresh=False)
         sync_directory(parent)
 

@@ -14,6 +14,7 @@ from osrd.apply.files import put_in_place, remove_temp, temp_name, write_temp
 from osrd.model.cdsl import WORK
 from osrd.model.errors import ConflictError, FailedError, NotFoundError
 from osrd.observe.inside import Inside
+from osrd.parse.record import VERSION, check_version
 
 RECORD = f"{WORK}/prepared.json"
 #: bytes; a run on 1,000 nodes writes half a megabyte
@@ -64,10 +65,11 @@ class Run:
 
 def write_record(inside: Inside, run: Run) -> None:
     """Put ``run`` into the record, in place of what it says about the same run. Raises ConflictError when the file is
-    no record: it is not thrown away. Wants the root's lock."""
+    no record, UnsupportedError when it is a newer osrd's: it is not thrown away. Wants the root's lock."""
     make_work(inside)
     runs = [each for each in _runs(inside) if each.get("name") != run.name]
-    data = json.dumps({"about": _ABOUT, "runs": [*runs, run.as_mapping()]}, indent=1).encode() + b"\n"
+    record = {"version": VERSION, "about": _ABOUT, "runs": [*runs, run.as_mapping()]}
+    data = json.dumps(record, indent=1).encode() + b"\n"
     try:
         with inside.holding(RECORD) as (directory, name):
             temp = temp_name(name, os.getpid())
@@ -82,11 +84,12 @@ def write_record(inside: Inside, run: Run) -> None:
 def _runs(inside: Inside) -> list[dict[str, object]]:
     try:
         record = json.loads(inside.read(RECORD, _LIMIT))
+        check_version(record, inside.name(RECORD))
     except NotFoundError:
         return []
     except (ValueError, RecursionError) as error:
         raise _no_record(inside) from error
-    runs = record.get("runs") if isinstance(record, dict) else None
+    runs = record.get("runs")
     if not isinstance(runs, list) or not all(isinstance(each, dict) for each in runs):
         raise _no_record(inside)
     return runs
