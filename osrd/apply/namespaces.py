@@ -69,7 +69,7 @@ def enter_sealed_namespaces() -> None:
     except OSError as error:
         raise UnsupportedError(
             f"programs of a root cannot be sealed off here: namespaces: {error.strerror}",
-            "run osrd as root, with CAP_SYS_ADMIN and all namespaces (RestrictNamespaces= of its unit)",
+            "run osrd as root, with CAP_SYS_ADMIN and all namespaces; its unit has them by osrd-build.socket",
         ) from error
     _own_mounts()
 

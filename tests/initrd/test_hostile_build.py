@@ -143,6 +143,7 @@ def test_killing(host: Host, script: str) -> None:
 def test_killing_all(host: Host) -> None:
     error = host.refuses("sh -c 'kill -9 -1'")
     assert "killed by signal 9" in error.message
+    assert "memory ran out" in error.fix
 
 
 def test_a_fork_bomb(host: Host) -> None:

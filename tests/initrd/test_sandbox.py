@@ -482,7 +482,7 @@ except UnsupportedError as error:
     ("options", "says"),
     [
         (["--reuid=65534", "--clear-groups"], "can be run safely by root only; run osrd as root"),
-        (["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "cannot be sealed off here: namespaces"),
+        (["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "cannot be sealed off here: mounts"),
     ],
 )
 def test_without_the_rights(world: World, options: list[str], says: str) -> None:

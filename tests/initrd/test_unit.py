@@ -1,91 +1,197 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sandbox under the shipped unit: a systemd of its own applies its restrictions to a process that builds."""
+"""Builds under the shipped units: a systemd of its own applies the restrictions of osrd.service to a process that has
+initrds built, and starts what is behind the socket of osrd-build.socket."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from osrd.apply.initrd.build import BuildFailedError
+from osrd.apply.initrd.guardpost import SOCKET
+from osrd.model.errors import CancelledError, UnsupportedError
 from tests.conftest import REPOSITORY
+from tests.eventually import eventually
+from tests.initrd.miniroot import LIMITS, World, running, set_dracut
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("busybox", "systemd-nspawn", "unshare")]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("busybox", "systemd-nspawn", "unshare")]
 
-_UNIT = """[Unit]
+SYSTEMD = REPOSITORY / "data/systemd"
+#: what the trial needs of this host, which may lie where the unit sees nothing
+_PATHS = sorted({str(REPOSITORY), sys.prefix, sys.base_prefix})
+
+_TRIAL = f"""[Unit]
 DefaultDependencies=no
 SuccessAction=poweroff-force
 FailureAction=poweroff-force
+Wants=osrd-build.socket
+After=osrd-build.socket
 
 [Service]
 Type=oneshot
 StandardOutput=file:/out/said
 StandardError=file:/out/said
-Environment=PYTHONPATH={repository}
-ExecStart={python} -B -m tests.initrd.test_unit
+Environment=PYTHONPATH={REPOSITORY}
+ExecStart={sys.executable} -B -m tests.initrd.test_unit
+"""
+_SOCKET = "[Unit]\nDefaultDependencies=no\n"
+_SERVICE = f"""[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=
+ExecStart={sys.executable} -B -m osrd --build
+Environment=PYTHONPATH={REPOSITORY}
+ProtectHome=tmpfs
+BindReadOnlyPaths={" ".join(_PATHS)}
 """
 
-#: the host's own files below, what is written above is gone with the mount namespace; $1: a directory, $2: the unit
+#: the host's own files below, what is written above is gone with the mount namespace; $1: a directory, in it "units"
 _BOOT = """set -e
 cd "$1"
 mount -t tmpfs tmpfs over
 mkdir over/upper over/work
 mount -t overlay -o lowerdir=/,upperdir=over/upper,workdir=over/work overlay root
 mkdir -p root/etc/systemd/system
-cp unit root/etc/systemd/system/trial.service
+cp -r units/. root/etc/systemd/system
 shift
 exec systemd-nspawn -q -D root --register=no --keep-unit "$@" -b systemd.unit=trial.service
 """
 
-#: a dracut that does what the real one needs rights for, and tells which it has
-_DRACUT = """mkdir -p /tmp/r/bin; cp /usr/bin/busybox /tmp/r/bin; cp -a /lib* /usr/lib /tmp/r 2>/dev/null
-chroot /tmp/r /bin/busybox chown 12:13 /bin/busybox
-ls -ln /tmp/r/bin
-grep -E 'CapEff|NoNewPrivs' /proc/self/status
-echo x > "$image"
-"""
 
-
-def test_the_unit_allows_what_a_build_needs(tmp_path: Path) -> None:
-    for name in ("over", "root", "out"):
+def test_the_units_allow_what_a_build_needs_and_no_more(tmp_path: Path) -> None:
+    for name in ("over", "root", "out", "units"):
         (tmp_path / name).mkdir()
     (tmp_path / "out").chmod(0o777)
-    shipped = (REPOSITORY / "data/systemd/osrd.service").read_text()
+    shipped = (SYSTEMD / "osrd.service").read_text()
+    place = next(line for line in shipped.splitlines() if line.startswith("Environment=OSRD_BUILD_SOCKET="))
     restrictions = shipped[shipped.index("\nNoNewPrivileges=") : shipped.index("[Install]")]
     assert "SystemCallFilter=" in restrictions
-    unit = _UNIT.format(repository=REPOSITORY, python=sys.executable)
-    (tmp_path / "unit").write_text(unit + restrictions)
-    binds = [f"--bind-ro={path}" for path in {str(REPOSITORY), sys.prefix, sys.base_prefix}]
+    units = {
+        "trial.service": f"{_TRIAL}{place}\n{restrictions}",
+        "osrd-build.socket": (SYSTEMD / "osrd-build.socket").read_text(),
+        "osrd-build.socket.d/trial.conf": _SOCKET,
+        "osrd-build@.service": (SYSTEMD / "osrd-build@.service").read_text(),
+        "osrd-build@.service.d/trial.conf": _SERVICE,
+    }
+    for name, text in units.items():
+        (tmp_path / "units" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "units" / name).write_text(text)
+    binds = [f"--bind-ro={path}" for path in _PATHS]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", _BOOT, "sh", tmp_path, f"--bind={tmp_path}/out:/out", *binds],
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=240,
     )
     said = tmp_path / "out/said"
     assert said.exists(), done.stdout + done.stderr
     lines = said.read_text().splitlines()
-    assert lines[-1] == "built", "\n".join(lines)
-    assert any(line.split()[2:4] == ["12", "13"] for line in lines if line.endswith("busybox"))
-    assert "CapEff:\t000000000004001b" in lines
-    assert "NoNewPrivs:\t1" in lines
+    assert lines[-1:] == ["all is well"], "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:]])
+
+
+# What follows runs in the container, under the restrictions of osrd.service.
+
+#: a dracut that does what the real one needs rights for, and tells which it has
+_RIGHTS = """mkdir -p /tmp/r/bin; cp /usr/bin/busybox /tmp/r/bin; cp -a /lib* /usr/lib /tmp/r 2>/dev/null
+chroot /tmp/r /bin/busybox chown 12:13 /bin/busybox
+ls -ln /tmp/r/bin
+grep -E 'CapEff|NoNewPrivs' /proc/self/status
+cat /proc/self/cgroup
+hostname
+echo x > "$image"
+"""
+_TOKEN = "1000.0625"
+_HANGS = f"trap '' TERM HUP; ( setsid sh -c \"trap '' TERM; sleep {_TOKEN}\" & ); while :; do sleep {_TOKEN}; done"
+_GROWS = 'awk \'BEGIN { x = "0123456789abcdef"; while (length(x) < 4e6) x = x x; system("sleep 1000.375") }\' &\n'
+_BUILDER = """
+import sys
+from pathlib import Path
+from osrd.apply.initrd.build import build
+from tests.initrd.miniroot import LIMITS, make_order
+build(make_order(Path(sys.argv[1])), LIMITS, sys.argv[2])
+"""
 
 
 def _main() -> None:
-    import tempfile
+    for trial in (_rights, _cancelled, _osrd_is_killed, _the_unit_is_killed, _memory, _no_way_around, _no_socket):
+        with tempfile.TemporaryDirectory() as name:
+            print(f"-- {trial.__name__}", flush=True)
+            trial(World(Path(name)))
+    print("all is well")
 
-    from osrd.apply.initrd.build import build
-    from tests.initrd.miniroot import LIMITS, make_order, make_root
 
-    with tempfile.TemporaryDirectory() as name:
-        root = make_root(Path(name, "root"), _DRACUT)
-        destination = Path(name, "destination")
-        destination.mkdir()
-        try:
-            build(make_order(root), LIMITS, str(destination))
-        finally:
-            print((destination / "log").read_text(), flush=True)
-    print("built")
+def _rights(world: World) -> None:
+    world.build(_RIGHTS)
+    print(world.log(), flush=True)
+    lines = world.log().splitlines()
+    assert any(line.split()[2:4] == ["12", "13"] for line in lines if line.endswith("busybox"))
+    assert "CapEff:\t000000000004001b" in lines
+    assert "NoNewPrivs:\t1" in lines
+    assert any("/osrd-build@" in line for line in lines)
+    assert "localhost" in lines
+    assert _instances() == ""
+
+
+def _cancelled(world: World) -> None:
+    with pytest.raises(CancelledError):
+        world.build(_HANGS, cancelled=lambda: bool(_instances() and running(_TOKEN)))
+    assert not running(_TOKEN)
+    assert _instances() == ""
+
+
+def _osrd_is_killed(world: World) -> None:
+    set_dracut(world.root, _HANGS)
+    with subprocess.Popen([sys.executable, "-c", _BUILDER, world.root, world.destination]) as process:
+        eventually(lambda: running(_TOKEN), "dracut hangs")
+        assert _instances()
+        process.kill()
+    eventually(lambda: not running(_TOKEN), "everything in the room is gone")
+    eventually(lambda: not _instances(), "so is the unit")
+
+
+def _the_unit_is_killed(world: World) -> None:
+    def kill() -> bool:
+        if running(_TOKEN):
+            _systemctl("kill", "--signal=KILL", "osrd-build@*")
+        return False
+
+    with pytest.raises(BuildFailedError, match="was ended"):
+        world.build(_HANGS, cancelled=kill)
+    assert not running(_TOKEN)
+
+
+def _memory(world: World) -> None:
+    error = world.fails(_GROWS * 20 + "wait\n", replace(LIMITS, memory=48))
+    assert "needed more than 48 MiB of memory" in error.message
+    assert "memory in [build]" in error.fix
+    assert _instances() == ""
+
+
+def _no_way_around(world: World) -> None:
+    place = os.environ.pop(SOCKET)
+    with pytest.raises(UnsupportedError, match=r"cannot be sealed off here: namespaces.*osrd-build\.socket"):
+        world.build()
+    os.environ[SOCKET] = place
+
+
+def _no_socket(world: World) -> None:
+    _systemctl("stop", "osrd-build.socket")
+    with pytest.raises(UnsupportedError, match=r"nobody builds initrds.*systemctl start osrd-build\.socket"):
+        world.build()
+
+
+def _instances() -> str:
+    return _systemctl("list-units", "--plain", "--no-legend", "osrd-build@*")
+
+
+def _systemctl(*arguments: str) -> str:
+    done = subprocess.run(["systemctl", *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
     return line
 
 
+def test_only_systemd_starts_a_build() -> None:
+    assert "osrd-build@.service" in one_line(osrd("--build"))
+
+
 class Daemon:
     """A running osrd and a service manager that listens to it."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd unit lets bind mounts reach the host and is otherwise as tight as that allows."""
+"""The systemd units: osrd.service lets bind mounts reach the host, and all are otherwise as tight as that allows."""
 
 import re
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from osrd.apply.initrd import guardpost, restrict
 from tests.conftest import REPOSITORY
 
 SYSTEMD = REPOSITORY / "data/systemd"
@@ -23,13 +24,21 @@ PrivateNetwork IPCNamespacePath PrivateMounts PrivatePIDs
 """
 
 
-def assignments() -> list[tuple[str, str]]:
-    lines = (line.strip() for line in UNIT.read_text().splitlines())
+BUILD, SOCKET = SYSTEMD / "osrd-build@.service", SYSTEMD / "osrd-build.socket"
+EXPOSURE = dict(
+    line.split() for line in (REPOSITORY / "tests/fixtures/exposure.txt").read_text().splitlines() if line[0] != "#"
+)
+SERVICES = sorted(path.name for path in SYSTEMD.glob("*.service"))
+UNITS = sorted(path.name for path in SYSTEMD.iterdir() if path.suffix in (".service", ".socket"))
+
+
+def assignments(unit: Path = UNIT) -> list[tuple[str, str]]:
+    lines = (line.strip() for line in unit.read_text().splitlines())
     return [(key, value) for key, equals, value in (line.partition("=") for line in lines if line[:1] not in "#[")]
 
 
-def values(key: str) -> list[str]:
-    return [value for name, value in assignments() if name == key]
+def values(key: str, unit: Path = UNIT) -> list[str]:
+    return [value for name, value in assignments(unit) if name == key]
 
 
 def test_nothing_takes_the_daemon_out_of_the_hosts_mount_namespace() -> None:
@@ -53,30 +62,69 @@ def test_no_device_capability_under_a_closed_device_policy() -> None:
     assert "CAP_MKNOD" not in " ".join(values("CapabilityBoundingSet"))
 
 
+def test_the_exposure_of_every_service_is_written_down() -> None:
+    assert sorted(EXPOSURE) == SERVICES
+
+
 @pytest.mark.needs("systemd-analyze")
-def test_the_exposure_only_gets_better() -> None:
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_exposure_only_gets_better(name: str) -> None:
     result = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", str(UNIT)], capture_output=True, text=True, check=True
+        ["systemd-analyze", "security", "--offline=true", str(SYSTEMD / name)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Unknown" not in result.stderr, result.stderr
-    level = re.search(r"Overall exposure level for osrd.service: ([0-9.]+)", result.stdout)
+    level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
     assert level
-    # 0.3 of it are the namespaces that programs of a shared root are locked up in
-    assert float(level[1]) <= 5.1
+    assert float(level[1]) <= float(EXPOSURE[name])
 
 
-def test_no_user_namespaces() -> None:
-    """They would give whoever is locked up in the others all rights over new ones."""
-    assert values("RestrictNamespaces") == ["mnt pid net ipc uts"]
+def test_programs_of_shared_roots_run_in_a_unit_of_their_own() -> None:
+    """osrd.service may not make the namespaces that they are locked up in: without the socket nothing is built."""
+    assert values("RestrictNamespaces") == ["mnt"]
+    (place,) = values("ListenStream", SOCKET)
+    assert values("Environment") == [f"{guardpost.SOCKET}={place}"]
+    assert "osrd-build.socket" in values("Wants")[0].split()
+    assert "osrd-build.socket" in values("After")[0].split()
+    assert values("Also") == ["osrd-build.socket"]
+
+
+def test_the_socket_is_roots_and_outlives_a_restart_of_osrd() -> None:
+    assert values("SocketMode", SOCKET) == ["0600"]
+    assert values("Accept", SOCKET) == ["yes"]
+    (directory,) = values("RuntimeDirectory")
+    assert not values("ListenStream", SOCKET)[0].startswith(f"/run/{directory}/")
+
+
+def test_a_build_has_what_it_needs_and_ends_with_its_connection() -> None:
+    """User namespaces would give whoever is locked up in the others all rights over new ones."""
+    assert values("RestrictNamespaces", BUILD) == ["mnt pid net ipc uts"]
+    (capabilities,) = values("CapabilityBoundingSet", BUILD)
+    assert len(capabilities.split()) == 1 + len(restrict.KEPT)
+    assert "CAP_SYS_ADMIN" in capabilities.split()
+    assert values("StandardInput", BUILD) == ["socket"]
+    assert values("KillMode", BUILD) == ["control-group"]
+    for limit in ("MemoryMax", "TasksMax", "RuntimeMaxSec", "TimeoutStopSec"):
+        assert len(values(limit, BUILD)) == 1, limit
+
+
+def test_a_build_sees_no_more_of_the_host_than_it_must() -> None:
+    for option in ("PrivateTmp", "PrivateDevices", "PrivateNetwork", "PrivateIPC", "ProtectHome", "NoNewPrivileges"):
+        assert values(option, BUILD) == ["yes"], option
+    assert values("ProtectSystem", BUILD) == ["strict"]
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_systemd_understands_every_line() -> None:
-    result = subprocess.run(["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_understands_every_line(name: str) -> None:
+    unit = SYSTEMD / name
+    result = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     complaints = [
         line
         for line in result.stderr.splitlines()
-        if "osrd.service" in line and "not executable" not in line and "Command 'man" not in line
+        if "osrd" in line and "not executable" not in line and "Command 'man" not in line
     ]
     assert complaints == []
 

@@ -4,9 +4,11 @@ fetches the image when nothing runs any more.
 
     osrd -- guard: the namespaces, limits, the image -- process 1 of the room -- dracut and all that it starts
 
-One JSON object on stdin is the order; at the end of stdin, which is also that of osrd, everything is killed. Messages
-(JSON lines) go to stdout. When the guard is killed the kernel kills process 1, and with it whatever runs; the mounts
-exist in namespaces that end with them. This process never enters the room and executes nothing of the root.
+It is a child of osrd, or an instance of osrd-build@.service (guardpost.py has the other end). Its stdin is a stream
+socket: one JSON object, and three descriptors with it, are the order; at the end of the stream, which is also that of
+osrd, everything is killed. Messages (JSON lines) go the other way. When the guard is killed the kernel kills
+process 1, and with it whatever runs; the mounts exist in namespaces that end with them. This process never enters the
+room and executes nothing of the root.
 """
 
 import base64
@@ -15,8 +17,10 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,27 +36,27 @@ from osrd.model.errors import FailedError, OsrdError
 _TICK = 0.25  # seconds between two looks at what is used
 _MEBI = 1 << 20
 _PART = 1 << 24
+_ORDER_PART, _DESCRIPTORS = 1 << 20, 3
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Guard:
-    """``order``: root, path, link, tree, files (base64), argv, environment, output, image (descriptors), timeout,
-    memory, size, nice, processes (see sandbox.py)."""
+    """``order``: path, link, tree, files (base64), argv, environment, timeout, memory, size, nice, processes (see
+    sandbox.py). ``descriptors``: the root (see room.py), the file of the image, where output goes."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], descriptors: Sequence[int]) -> None:
         self._order = order
+        root, self._image, output = descriptors
         self._deadline = time.monotonic() + order["timeout"]
         self._memory = order["memory"] * _MEBI
-        os.fchdir(order["root"])
-        os.close(order["root"])
         enter_sealed_namespaces()
         _forget_the_name()
         files = {path: base64.b64decode(data) for path, data in order["files"].items()}
-        self._room = Room(order["path"], order["memory"], order["link"], order["tree"], files)
-        self._first = self._started()
+        self._room = Room(order["path"], root, order["memory"], order["link"], order["tree"], files=files)
+        self._first = self._started(output)
         self._processes = self._process_numbers()
 
-    def _started(self) -> int:
+    def _started(self, output: int) -> int:
         order = self._order
         size = order["size"] * _MEBI
         program = Program(order["argv"], order["environment"], size, self._memory, order["nice"])
@@ -60,10 +64,10 @@ class Guard:
         first = os.fork()
         if first == 0:
             os.close(reader)
-            os.close(order["image"])
-            run_first(program, order["output"], report)
+            os.close(self._image)
+            run_first(program, output, report)
         os.close(report)
-        os.close(order["output"])
+        os.close(output)
         with open(reader, "rb") as stream:
             said = stream.read()
         if said != READY:
@@ -139,7 +143,7 @@ class Guard:
             raise FailedError("the image is empty")
         if size > limit:
             raise FailedError(f"the image has more than {self._order['size']} MiB", "raise size in [build]")
-        target = self._order["image"]
+        target = self._image
         free = os.fstatvfs(target)
         if free.f_bavail * free.f_frsize < size:
             raise FailedError(
@@ -155,33 +159,35 @@ class Guard:
 
 
 def _forget_the_name() -> None:
-    """Two hosts that build the same image make the same bytes. Where /proc cannot be written to it stays: a detail."""
-    with suppress(OSError), open("/proc/sys/kernel/hostname", "w", encoding="ascii") as file:
-        file.write("localhost")
+    """Two hosts that build the same image make the same bytes. Where it may not be changed it stays: a detail."""
+    with suppress(OSError):
+        socket.sethostname("localhost")
 
 
 def say(message: dict[str, Any]) -> None:
     data = json.dumps(message).encode() + b"\n"
-    with suppress(BrokenPipeError):  # osrd is gone
+    with suppress(BrokenPipeError, ConnectionResetError):  # osrd is gone
         while data:
-            data = data[os.write(1, data) :]
+            data = data[os.write(0, data) :]
 
 
-def _order() -> dict[str, Any]:
-    """Everything up to the end of the line; the rest of stdin is for its end."""
-    heard = b""
-    while not heard.endswith(b"\n"):
-        data = os.read(0, 1 << 20)
-        if not data:
-            sys.exit(1)
-        heard += data
+def _order() -> tuple[dict[str, Any], list[int]]:
+    """Everything up to the end of the line; the rest of the stream is for its end."""
+    heard, descriptors = b"", list[int]()
+    with socket.socket(fileno=os.dup(0)) as connection:
+        while not heard.endswith(b"\n"):
+            data, received, *_ = socket.recv_fds(connection, _ORDER_PART, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            descriptors += received
+            if not data:
+                sys.exit(1)
+            heard += data
     order: dict[str, Any] = json.loads(heard)
-    return order
+    return order, descriptors
 
 
 def main() -> None:
     try:
-        guard = Guard(_order())
+        guard = Guard(*_order())
         say({"started": True})
         status = guard.wait()
         if status is not None:

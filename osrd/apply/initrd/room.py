@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The root as its own dracut sees it while an image is built: an overlay that takes all writes, and osrd's files.
 
-    scratch (tmpfs, over the root's directory, in our mount namespace alone)
-      lower  the root with what is mounted in it, a clone: read-only, no devices, no set-user-ID
-      upper  tmpfs, as big as the memory limit: data and work of the overlay, run, tmp
-      root   the overlay
+    scratch (tmpfs, over /run, in the mount namespace of the guard alone)
+      osrd-lower  the root with what is mounted in it, a clone: read-only, no devices, no set-user-ID
+      upper       tmpfs, as big as the memory limit: data and work of the overlay, run, tmp
+      root        the overlay
 
 Everything is joined by descriptors that were opened inside the root, so no symlink in it leads anywhere else.
 """
@@ -21,6 +21,7 @@ from osrd.apply.syscalls import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
     mount_setattr,
@@ -47,26 +48,41 @@ _FILE_SYSTEMS = {
     *("btrfs", "ceph", "erofs", "ext2", "ext3", "ext4", "f2fs", "gfs2", "nfs", "nfs4", "ocfs2", "overlay", "squashfs"),
     *("tmpfs", "vfat", "xfs", "zfs"),
 }
+#: a directory that every host has and the guard does not need
+_PLACE = "/run"
+#: where the clone of the root is; the mount table of this host has nothing else below it
+_LOWER = "osrd-lower"
 #: what is mounted there on this host is another one in the room
 _OURS = ("dev", "proc", "run", "sys", "tmp")
 
 
-class Room:
-    """For a process in a mount namespace of its own whose working directory is the root at ``path``: that name is for
-    messages. Afterwards it is the room.
+def detached(root: int) -> int:
+    """A clone of the root that is open as ``root``, with what is mounted in it: it can be read, and that is all.
+    Nothing that is mounted in the one appears in the other, and any mount namespace can take it. Raises OSError."""
+    clone = open_tree(root, flags=OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+    try:
+        mount_setattr(clone, set_=_PLAIN | MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE, recursive=True)
+    except OSError:
+        os.close(clone)
+        raise
+    return clone
 
-    ``tree`` ("": none) is seen where ``link`` leads; ``files`` are written, paths relative to the root. Raises OSError
-    and OsrdError.
+
+class Room:
+    """For a process in a mount namespace of its own. Its working directory is the room afterwards.
+
+    ``lower`` is what ``detached`` made of the root at ``path`` (for messages) and is closed; ``tree`` ("": none) is
+    seen where ``link`` leads; ``files`` are written, paths relative to the root. Raises OSError and OsrdError.
     """
 
-    def __init__(self, path: str, memory: int, link: str, tree: str, files: Mapping[str, bytes]) -> None:
-        lower = open_tree(AT_FDCWD, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
-        mount_setattr(lower, set_=_PLAIN | MOUNT_ATTR_RDONLY, recursive=True)
+    def __init__(
+        self, path: str, lower: int, memory: int, link: str, tree: str, *, files: Mapping[str, bytes]
+    ) -> None:
         scratch = new_mount("tmpfs", _PLAIN, mode="0755", size="1m")
-        move_mount(scratch, AT_FDCWD, ".")
+        move_mount(scratch, AT_FDCWD, _PLACE)
         inodes = str(_FILES_PER_MIB * memory)
         self._upper = new_mount("tmpfs", _PLAIN, mode="0755", size=f"{memory}m", nr_inodes=inodes)
-        for name, mount in (("lower", lower), ("upper", self._upper)):
+        for name, mount in ((_LOWER, lower), ("upper", self._upper)):
             os.mkdir(name, 0o755, dir_fd=scratch)
             move_mount(mount, scratch, name)
         for name, mode in _UPPER.items():
@@ -120,7 +136,7 @@ def _overlay(path: str, scratch: int) -> int:
         mount = new_mount(
             "overlay",
             _PLAIN,
-            lowerdir="lower",
+            lowerdir=_LOWER,
             upperdir="upper/data",
             workdir="upper/work",
             redirect_dir="nofollow",

@@ -2,33 +2,32 @@
 """Programs of a root, run where they can change nothing: the side of osrd. See guard.py for the other one."""
 
 import base64
+import errno
 import json
 import os
 import select
 import signal
-import subprocess
-import sys
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from osrd.apply.initrd import guard
 from osrd.apply.initrd.buildlog import BuildLog
-from osrd.apply.initrd.room import IMAGE
+from osrd.apply.initrd.guardpost import ENVIRONMENT, guarded
+from osrd.apply.initrd.room import IMAGE, detached
 from osrd.model import errors
 from osrd.model.errors import CancelledError, FailedError, OsrdError, UnsupportedError
 from osrd.model.image import BuildLimits
 from osrd.observe.inside import Inside
 
-#: of the guard, not of the room
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _TICK = 0.2  # seconds between two looks whether somebody cancelled
-_PATIENCE = 30.0  # how long the guard may take beyond the timeout, and to end
+_PATIENCE = 30.0  # how long the guard may take beyond the timeout
 _MOST_OUTPUT = 64 << 20
 _MOST_PROCESSES = 512
 _PART = 1 << 16
+_MEMORY = "if journalctl -k says that memory ran out: more for this host, or MemoryMax= of osrd-build@.service"
 
 Hear = Callable[[Sequence[bytes]], None]
 
@@ -65,54 +64,47 @@ class Sandbox:
                 f"programs of {self._inside.path} can be run safely by root only", "run osrd as root"
             )
         reader, output = os.pipe()
-        with open(reader, "rb", buffering=0) as stream:
-            try:
-                process = self._started(image, output)
-            finally:
-                os.close(output)
-            with _ending(process):
-                _order(process, self._message(task, image, output))
-                message = self._watch(process, stream.fileno(), log, hear)
+        with open(reader, "rb", buffering=0) as stream, ExitStack() as stack:
+            with _closing(output), self._root() as root:
+                connection = stack.enter_context(guarded())
+                _order(connection, self._message(task), (root, image, output))
+            message = self._watch(connection, stream.fileno(), log, hear)
         if "kind" in message:
             raise _told(message)
         if message["ended"] != 0:
             raise FailedError(*self._why(task.argv[0], message["ended"]))
         return int(message["size"])
 
+    @contextmanager
+    def _root(self) -> Iterator[int]:
+        try:
+            clone = detached(self._inside.fd)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOSYS):
+                raise
+            raise UnsupportedError(
+                f"programs of {self._inside.path} cannot be sealed off here: mounts: {error.strerror}",
+                "run osrd as root with CAP_SYS_ADMIN, on Linux 5.12 or newer",
+            ) from error
+        with _closing(clone):
+            yield clone
+
     def _why(self, program: str, status: int) -> tuple[str, str]:
         if status == 128 + signal.SIGXFSZ:
             return f"a file that {program} wrote has more than {self._limits.size} MiB", "raise size in [build]"
         if status > 128:
-            return f"{program} was killed by signal {status - 128}", ""
+            return f"{program} was killed by signal {status - 128}", _MEMORY if status == 128 + signal.SIGKILL else ""
         return f"{program} failed with exit status {status}", ""
 
-    def _started(self, image: int, output: int) -> "subprocess.Popen[bytes]":
-        argv = [sys.executable, "-I", "-S", "-B", guard.__file__]
-        try:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
-                pass_fds=(self._inside.fd, image, output),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise FailedError(f"{sys.executable} cannot be started: {error.strerror}") from error
-
-    def _message(self, task: Task, image: int, output: int) -> bytes:
+    def _message(self, task: Task) -> bytes:
         limits = self._limits
         order = {
-            "root": self._inside.fd,
-            "image": image,
-            "output": output,
             "path": self._inside.path,
             "link": task.link,
             "tree": task.tree,
             "files": {path: base64.b64encode(data).decode() for path, data in task.files.items()},
             "argv": task.argv,
-            "environment": {**_ENVIRONMENT, "LC_ALL": "C", "HOME": "/root", "TMPDIR": "/tmp", **task.environment},
+            "environment": {**ENVIRONMENT, "LC_ALL": "C", "HOME": "/root", "TMPDIR": "/tmp", **task.environment},
             "timeout": limits.timeout,
             "memory": limits.memory,
             "size": limits.size,
@@ -121,15 +113,14 @@ class Sandbox:
         }
         return json.dumps(order).encode() + b"\n"
 
-    def _watch(self, process: "subprocess.Popen[bytes]", output: int, log: BuildLog, hear: Hear) -> dict[str, Any]:
+    def _watch(self, connection: socket.socket, output: int, log: BuildLog, hear: Hear) -> dict[str, Any]:
         """What the guard says last, when all output was heard."""
-        assert process.stdout is not None
         deadline = time.monotonic() + self._limits.timeout + _PATIENCE
         messages = b""
-        open_ones = {output, process.stdout.fileno()}
+        open_ones = {output, connection.fileno()}
         while open_ones:
             for fd in _ready(open_ones):
-                data = os.read(fd, _PART)
+                data = _read(fd)
                 if not data:
                     open_ones.discard(fd)
                 elif fd == output:
@@ -156,30 +147,25 @@ def _ready(descriptors: set[int]) -> list[int]:
     return [fd for fd, _ in poll.poll(_TICK * 1000)]
 
 
-def _order(process: "subprocess.Popen[bytes]", data: bytes) -> None:
-    assert process.stdin is not None
+def _read(fd: int) -> bytes:
     try:
-        while data:
-            data = data[os.write(process.stdin.fileno(), data) :]
-    except BrokenPipeError:
-        return  # it ended, and its messages say why
+        return os.read(fd, _PART)
+    except ConnectionResetError:  # it ended before it had read everything
+        return b""
+
+
+def _order(connection: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # it ended, and its messages say why
+        sent = socket.send_fds(connection, [data], descriptors)
+        connection.sendall(data[sent:])
 
 
 @contextmanager
-def _ending(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Afterwards the guard is gone, and whatever it ran: at the end of its stdin it ends that and itself."""
-    assert process.stdin is not None
-    assert process.stdout is not None
+def _closing(fd: int) -> Iterator[None]:
     try:
         yield
     finally:
-        process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        os.close(fd)
 
 
 def _told(message: dict[str, Any]) -> OsrdError:
