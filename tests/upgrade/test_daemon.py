@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The daemon after a downgrade: on the bus, with the reason, without a byte written; and well again without a restart."""
+"""The daemon after a downgrade: on the bus, with the reason, without a byte written; well again without a restart."""
 
 import json
 import sqlite3
