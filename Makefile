@@ -30,6 +30,10 @@ install-modules:
 uninstall:
 	@$(INSTALL_PY) uninstall
 
+# Into build/deb and build/rpm.
+deb rpm:
+	@packaging/packages.sh $@
+
 demo:
 	@packaging/bootstrap.sh demo
 	@.venv/bin/python -m tests.end_to_end.demo

@@ -69,6 +69,22 @@ man|man-db|man-db
 /usr/lib/ipxe/undionly.kpxe /usr/share/ipxe/undionly.kpxe|ipxe|ipxe-bootimgs-x86
 /usr/lib/polkit-1/polkitd|polkitd|polkit
 LIST
+    # What is installed and packaged runs with the distribution's own libraries.
+    [ "$purpose" = demo ] || for library in click:click dbus_next:dbus-next jinja2:jinja2 lxml:lxml \
+        pyinotify.py:pyinotify pyudev:pyudev rich:rich systemd:systemd; do
+        echo "/usr/lib*/python3*/*-packages/${library%:*}|python3-${library#*:}|python3-${library#*:}"
+    done
+    # Debian's packages are built on Debian.
+    [ "$purpose,$family" != test,debian ] || cat <<'LIST'
+dpkg-buildpackage|dpkg-dev|
+dh|debhelper|
+dh_python3|dh-python|
+lintian|lintian|
+LIST
+    [ "$purpose" != test ] || cat <<'LIST'
+rpmbuild|rpm|rpm-build
+rpmlint|rpmlint|rpmlint
+LIST
     [ "$purpose,${CI:-}" != test,true ] && [ "$purpose" != boot ] || cat <<'LIST'
 qemu-system-x86_64|qemu-system-x86|qemu-system-x86-core
 /usr/lib/ipxe/qemu/efi-virtio.rom /usr/share/ipxe/qemu/efi-virtio.rom|ipxe-qemu|ipxe-roms-qemu

@@ -235,8 +235,9 @@ def _tree(directory: Path, place: str) -> Iterator[Item]:
 
 
 def _copied(path: Path, directory: str, name: str = "") -> Item:
+    """Executable is what the kernel can start; a template of iPXE's only looks so."""
     data = path.read_bytes()
-    return Item(f"{directory}/{name or path.name}", data, module_mode(data))
+    return Item(f"{directory}/{name or path.name}", data, 0o755 if data.startswith(b"#!/") else 0o644)
 
 
 @dataclass

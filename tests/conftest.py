@@ -3,12 +3,14 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.debian import BOOKWORM, debootstrap, kept
+from tests.packages import build_debs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -42,3 +44,9 @@ def refuse(reason: str) -> None:
 def debian_minbase(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest Debian that debootstrap makes, for tests to copy: not to be written in."""
     return kept("minbase", [BOOKWORM], debootstrap, tmp_path_factory.mktemp("debian-minbase"))
+
+
+@pytest.fixture(scope="session")
+def built_debs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """This checkout's Debian packages by name. Tests say that they need dpkg-buildpackage and dh."""
+    return build_debs(tmp_path_factory.mktemp("debs"))
