@@ -21,6 +21,7 @@ from osrd.engine.api import Reload
 from osrd.engine.bootstates import BootStates
 from osrd.engine.builder import Builder
 from osrd.engine.journal import MessageId, log_event, set_up_logging
+from osrd.engine.load import NO_CLUSTER_CONF
 from osrd.engine.memory import give_back, keep
 from osrd.engine.notify import Heartbeat, Notifier
 from osrd.engine.pipeline import Pipeline, Run, Scope
@@ -360,7 +361,10 @@ def _watch_mounts(wake: WakeUp, loop: asyncio.AbstractEventLoop) -> MountWatcher
 
 
 def status_line(snapshot: Snapshot) -> str:
-    """One line for `systemctl status`: what is served, and what is wrong."""
+    """One line for `systemctl status`: what is served, and what is wrong; on a new host, what to do first."""
+    for finding in snapshot.findings:
+        if finding.code == NO_CLUSTER_CONF and not snapshot.nodes:
+            return f"{snapshot.state}: no cluster yet, {finding.place} does not exist; see osrctl status"
     quarantined = sum(view.quarantined for view in snapshot.nodes.values())
     parts = [f"{snapshot.state}: {len(snapshot.nodes)} nodes"]
     if snapshot.cluster_name:

@@ -67,7 +67,7 @@ def _status_lines(manager: Mapping[str, Any], quarantined: int) -> Iterator[str]
     in_sync = "in sync" if manager["InSync"] else "not in sync"
     held = f" ({click.style(f'{quarantined} quarantined', fg='red')})" if quarantined else ""
     yield f"State:      {paint(manager['State'])}, {in_sync}{_HINTS.get(manager['State'], '')}"
-    yield f"Cluster:    {safe(manager['ClusterName'])}, config_version {manager['ConfigVersion']}"
+    yield f"Cluster:    {_cluster(manager)}"
     yield f"Generation: {manager['Generation'] or 'none published yet'}"
     yield f"Nodes:      {manager['NodeCount']}{held}"
     yield f"DHCP:       {paint(manager['DhcpState'])}"
@@ -80,6 +80,12 @@ def _status_lines(manager: Mapping[str, Any], quarantined: int) -> Iterator[str]
         yield from findings.lines(known[:FIRST_FINDINGS])
     if total > FIRST_FINDINGS:
         yield f"... and {total - FIRST_FINDINGS} more: osrctl --json status"
+
+
+def _cluster(manager: Mapping[str, Any]) -> str:
+    if not (manager["ClusterName"] or manager["ConfigVersion"]):
+        return "none yet"
+    return f"{safe(manager['ClusterName'])}, config_version {manager['ConfigVersion']}"
 
 
 @click.command()

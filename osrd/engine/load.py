@@ -16,6 +16,9 @@ from osrd.parse.clusternode import parse_node
 from osrd.parse.elements import MAX_SIZE
 from osrd.parse.validation import Validator, Verdict
 
+#: the finding about a file that is not there
+NO_CLUSTER_CONF = "no-cluster-conf"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -89,7 +92,7 @@ class ClusterLoader:
 
 def _missing(path: str, error: NotFoundError, severity: Severity) -> Finding:
     return Finding(
-        "no-cluster-conf",
+        NO_CLUSTER_CONF,
         severity,
         error.message.removeprefix(f"{path}: "),
         "create it (cluster.conf(5), or the example in osrd.conf(5)); it is picked up at once",

@@ -100,6 +100,12 @@ def test_status_says_what_a_hold_is() -> None:
     assert "osrctl apply" in run(scripted, "status").stdout
 
 
+def test_status_before_there_is_a_cluster() -> None:
+    scripted = bus(ListNodes=[[]])
+    scripted.objects[ROOT][MANAGER].update(ClusterName="", ConfigVersion=0, NodeCount=0, Findings=[])
+    assert "Cluster:    none yet\n" in run(scripted, "status").stdout
+
+
 def test_status_as_json() -> None:
     answer = json.loads(run(bus(), "status", "--json").stdout)
     assert answer == json.loads(run(bus(), "--json", "status").stdout)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may do what, asked of the real polkit; and signals, through the programs that everybody has."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.end_to_end.serving import MAC3, node_xml
+from tests.eventually import eventually
+from tests.host.boothost import NAME, NODE1, NODE2, ROOT, TOOLS, BootHost
+from tests.host.conftest import OPERATOR, SOMEBODY
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
+
+NODE3 = node_xml("node3", 3, "192.168.122.173", MAC3)
+_RULE = "/etc/polkit-1/rules.d/50-osr-admins.rules"
+
+
+@pytest.fixture
+def admins(host: BootHost) -> BootHost:
+    """With the example rule, as it tells to use it."""
+    host.run("groupadd", "--force", "osr-admins")
+    host.run("usermod", "--append", "--groups", "osr-admins", OPERATOR)
+    host.write(_RULE, (REPOSITORY / "data/polkit/50-osr-admins.rules.example").read_text())
+    return host
+
+
+def test_an_operator_rebuilds_an_initrd_without_root(admins: BootHost) -> None:
+    eventually(lambda: admins.bus("call", "Manager", "ListImages", "a{sv}", "0") != [[]], "there is an image", 60)
+    said = admins.says("osrctl", "initrd", "build", "fc11", "--force", user=OPERATOR)
+    assert "built" in said
+    images = admins.says("osrctl", "initrd", "list", "fc11", user=OPERATOR)
+    assert "6.1.0-1" in images
+
+
+def test_an_operator_edits_the_cluster_without_root(admins: BootHost) -> None:
+    admins.run("osrctl", "node", "add", "node3", "ip=192.168.122.173", f"mac={MAC3}", user=OPERATOR)
+    assert admins.entry(MAC3).exists()
+    uid = admins.says("id", "-u", OPERATOR)
+    (edit,) = admins.journal(OSRD_UID=uid)
+    assert "node3" in edit["MESSAGE"]
+    admins.run("osrctl", "node", "remove", "--yes", "node3", user=OPERATOR)
+
+
+@pytest.mark.parametrize("user", [SOMEBODY, "nobody"])
+def test_an_ordinary_user_may_look_and_not_touch(admins: BootHost, user: str) -> None:
+    assert "node1" in admins.says("osrctl", "nodes", user=user)
+    assert "ready" in admins.says("osrctl", "status", user=user)
+    assert f"{ROOT}/nodes/1" in admins.says("busctl", "--list", "tree", NAME, user=user)
+    before = admins.entries()
+    for command in (
+        ("verify",),
+        ("node", "add", "node3", "ip=192.168.122.173", f"mac={MAC3}"),
+        ("rollback", "1"),
+        ("initrd", "build", "fc11", "--force"),
+        ("cdsl", "init", "fc11"),
+    ):
+        done = admins.run("osrctl", *command, user=user, check=False)
+        assert done.returncode != 0, command
+        assert "polkit does not allow you" in done.stderr, (command, done.stderr)
+    assert admins.entries() == before
+    assert admins.get("NodeCount") == 2
+
+
+def test_root_is_not_asked(host: BootHost) -> None:
+    host.path(_RULE).unlink(missing_ok=True)
+    host.run("osrctl", "apply", "--yes")
+
+
+def test_nobody_else_takes_the_name(host: BootHost) -> None:
+    host.run("systemctl", "stop", "osrd")
+    bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    done = host.run("busctl", "call", *bus, "RequestName", "su", NAME, "4", user=SOMEBODY, check=False)
+    assert done.returncode != 0
+    assert "denied" in done.stderr
+
+
+def test_gdbus_sees_signals_while_cluster_conf_is_edited(host: BootHost, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    monitor = host.spawn("gdbus", "monitor", "--system", "--dest", NAME, user="nobody", output=heard)
+    eventually(lambda: "is owned by" in heard.read_text(), "gdbus listens")
+    host.nodes((NODE1, NODE2, NODE3), version=2)
+    for word in ("Manager.Reconciled", f"{ROOT}/nodes/3", "ObjectManager.InterfacesAdded"):
+        eventually(lambda word=word: word in heard.read_text(), f"a signal about {word}")  # type: ignore[misc]
+    host.nodes((NODE1, NODE2), version=3)
+    eventually(lambda: "ObjectManager.InterfacesRemoved" in heard.read_text(), "the node is gone")
+    monitor.kill()
+
+
+def test_the_bus_is_restarted(host: BootHost) -> None:
+    """systemd does not support it; osrd leaves, comes back and catches up."""
+    pid = host.main_pid()
+    host.run("systemctl", "restart", "dbus")
+    host.nodes((NODE1, NODE2, NODE3), version=2)
+    eventually(lambda: host.main_pid() not in (0, pid), "osrd is started again", 30)
+    host.wait_true("everything is true again")
+    assert host.entry(MAC3).exists()
+    host.run("systemctl", "restart", "systemd-logind", "polkit", check=False)
