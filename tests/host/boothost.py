@@ -4,6 +4,7 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ TOOLS = ("busybox", "debootstrap", "nsenter", "systemd-nspawn")
 NAME, ROOT = "org.opensharedroot.Osrd1", "/org/opensharedroot/Osrd1"
 #: the shared root of the wiki page
 SHARED = "/mnt/virtual/nfsosr/fc11"
+#: where the tree of this host's node is mounted
+LINK = f"{SHARED}/cluster/cdsl/local"
 CLUSTER, SETTINGS = "/etc/cluster/cluster.conf", "/etc/osrd/osrd.conf"
 UNIT = "osrd.service"
 DROP_INS = f"/run/systemd/system/{UNIT}.d"
@@ -53,12 +56,22 @@ class BootHost(Container):
         """Edit cluster.conf."""
         self.write(CLUSTER, cluster_xml(nodes, version))
 
+    def settings(self, append: str = "", *, wait: bool = True) -> None:
+        """Edit osrd.conf, and tell osrd: what the kernels of all nodes are told besides. It is published then, unless
+        nobody waits for it."""
+        self.write(SETTINGS, OSRD_CONF.replace("[boot]\n", f"[boot]\nappend = {append}\n"))
+        self.run("systemctl", "reload", *([] if wait else ["--no-block"]), "osrd")
+
     def entry(self, mac: str) -> Path:
         """The PXELINUX entry of a hardware address."""
         return self.path(f"{TFTP}/pxelinux.cfg/01-{mac.lower().replace(':', '-')}")
 
     def entries(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.path(f"{TFTP}/pxelinux.cfg").glob("01-*")}
+        found = {}
+        for path in self.path(f"{TFTP}/pxelinux.cfg").glob("01-*"):
+            with suppress(FileNotFoundError):  # of a node that is gone since
+                found[path.name] = path.read_bytes()
+        return found
 
     def bus(self, kind: str, interface: str, *words: str, path: str = "", user: str = "") -> Any:
         """What busctl has from the bus: ``call`` or ``get-property``."""
@@ -91,6 +104,11 @@ class BootHost(Container):
                 return int(match[1])
         raise AssertionError(f"no process {inside}")
 
+    def mounted(self) -> list[str]:
+        """The mounts at the link as PID 1 has them: its namespace is every other program's, too."""
+        lines = self.path("/proc/1/mountinfo").read_text().splitlines()
+        return [line for line in lines if line.split()[4] == LINK]
+
     def is_true(self) -> bool:
         """Whether osrd runs, and everything is as cluster.conf says."""
         if not self.running():
@@ -99,12 +117,7 @@ class BootHost(Container):
         return done.returncode == 0 and '"data":true' in done.stdout and self.get("State") == "ready"
 
     def wait_true(self, what: str, seconds: float = 60) -> None:
-        try:
-            eventually(self.is_true, what, seconds)
-        except AssertionError:
-            print(self.run("systemctl", "status", "--lines=50", "--full", "osrd", check=False).stdout)
-            print(self.run("osrctl", "status", check=False).stdout)
-            raise
+        eventually(self.is_true, what, seconds)
 
     def restart(self, what: str = "osrd runs, and everything is true") -> None:
         self.run("systemctl", "reset-failed", "osrd", check=False)
@@ -120,6 +133,10 @@ class BootHost(Container):
         """What journal() has begins here."""
         said = self.says("journalctl", "--lines=0", "--show-cursor")
         self._cursor = said.rpartition("-- cursor: ")[2]
+
+    def page(self) -> str:
+        """All that anybody logged since, as it is read."""
+        return self.says("journalctl", f"--after-cursor={self._cursor}", "--output=short-precise")
 
     def journal(self, **fields: str) -> list[dict[str, Any]]:
         """Entries about osrd with these fields, oldest first."""

@@ -101,10 +101,21 @@ def host(machine: BootHost) -> Iterator[BootHost]:
     machine.wait_true("everything is as cluster.conf says")
     machine.turn_page()
     yield machine
+    print(machine.page())  # shown of tests that fail
     if machine.path(DROP_INS).exists():
         shutil.rmtree(machine.path(DROP_INS))
         machine.run("systemctl", "daemon-reload")
         machine.restart()
+
+
+@pytest.fixture
+def shared(host: BootHost) -> BootHost:
+    """The shared root has host-dependent files, and the tree of node 1 is mounted."""
+    if not host.path(f"{SHARED}/cdsl.local").is_symlink():
+        host.run("osrctl", "cdsl", "init", "fc11")
+        host.run("osrctl", "cdsl", "make", "fc11", "/etc/motd")
+    eventually(host.mounted, "the tree of node 1 is mounted")
+    return host
 
 
 @pytest.fixture

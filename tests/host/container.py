@@ -4,7 +4,7 @@
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.eventually import eventually
@@ -46,11 +46,12 @@ class Container:
             os.kill(self.pid or self._nspawn.pid, signal.SIGKILL)
             self._nspawn.wait(30)
 
-    def reboot(self) -> None:
-        """As its administrator does it."""
+    def reboot(self, meanwhile: Callable[[Path], object] = lambda _: None) -> None:
+        """As its administrator does it; ``meanwhile`` gets its disk when it is off."""
         assert self._nspawn is not None
         self.run("systemctl", "reboot", check=False)  # the bus may be gone before it answers
         assert self._nspawn.wait(120) == _REBOOT
+        meanwhile(self._root)
         self.start()
 
     def run(
@@ -117,7 +118,3 @@ def _is_first(pid: int) -> bool:
         return False
     fields = dict(line.split(":", 1) for line in status.splitlines())
     return fields["Name"].strip() == "systemd" and fields["NSpid"].split()[1:] == ["1"]
-
-
-def seconds_since(start: float) -> str:
-    return f"{time.monotonic() - start:.2f} s"

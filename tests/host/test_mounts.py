@@ -6,27 +6,9 @@ import signal
 import pytest
 
 from tests.eventually import eventually
-from tests.host.boothost import SHARED, TOOLS, BootHost
+from tests.host.boothost import LINK, SHARED, TOOLS, BootHost
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
-
-POINT = f"{SHARED}/cluster/cdsl/local"
-
-
-@pytest.fixture
-def shared(host: BootHost) -> BootHost:
-    """The shared root has host-dependent files."""
-    if not host.path(f"{SHARED}/cdsl.local").is_symlink():
-        host.run("osrctl", "cdsl", "init", "fc11")
-        host.run("osrctl", "cdsl", "make", "fc11", "/etc/motd")
-    eventually(lambda: mounted(host), "the tree of node 1 is mounted")
-    return host
-
-
-def mounted(host: BootHost) -> list[str]:
-    """The mounts at the link as PID 1 has them: its namespace is what every other program sees."""
-    lines = host.path("/proc/1/mountinfo").read_text().splitlines()
-    return [line for line in lines if line.split()[4] == POINT]
 
 
 def test_the_hosts_other_programs_see_the_mount(shared: BootHost) -> None:
@@ -37,18 +19,18 @@ def test_the_hosts_other_programs_see_the_mount(shared: BootHost) -> None:
 
 
 def test_it_stays_when_osrd_is_restarted_or_killed(shared: BootHost) -> None:
-    (before,) = mounted(shared)
+    (before,) = shared.mounted()
     shared.restart()
-    assert mounted(shared) == [before]
+    assert shared.mounted() == [before]
     pid = shared.main_pid()
     shared.run("systemctl", "kill", f"--signal={signal.SIGKILL.name}", "osrd")
     eventually(lambda: shared.main_pid() not in (0, pid), "systemd starts it again")
     shared.wait_true("everything is true again")
-    assert mounted(shared) == [before]
+    assert shared.mounted() == [before]
 
 
 def test_it_comes_back_when_somebody_unmounts_it(shared: BootHost) -> None:
-    (before,) = mounted(shared)
-    shared.run("umount", POINT)
-    eventually(lambda: mounted(shared) not in ([], [before]), "it is mounted again")
+    (before,) = shared.mounted()
+    shared.run("umount", LINK)
+    eventually(lambda: shared.mounted() not in ([], [before]), "it is mounted again")
     assert shared.says("cat", f"{SHARED}/cdsl.local/etc/motd")

@@ -10,7 +10,7 @@ import pytest
 from osrd.engine.journal import MessageId
 from tests.end_to_end.serving import MAC1
 from tests.eventually import eventually
-from tests.host.boothost import NAME, OSRD_CONF, ROOT, SETTINGS, TOOLS, BootHost
+from tests.host.boothost import NAME, ROOT, SETTINGS, TOOLS, BootHost
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -41,8 +41,7 @@ def test_a_call_does_not_start_what_is_disabled(host: BootHost) -> None:
 
 def test_reload(host: BootHost) -> None:
     pid = host.main_pid()
-    host.write(SETTINGS, OSRD_CONF.replace("[boot]\n", "[boot]\nappend = quiet\n"))
-    host.run("systemctl", "reload", "osrd")
+    host.settings(append="quiet")
     eventually(lambda: b" quiet" in host.entry(MAC1).read_bytes(), "the new setting is in force")
     host.write(SETTINGS, "[boot]\nserver = nowhere\n")
     host.run("systemctl", "reload", "osrd", check=False)
