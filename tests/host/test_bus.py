@@ -32,6 +32,7 @@ def test_an_operator_rebuilds_an_initrd_without_root(admins: BootHost) -> None:
     assert "built" in said
     images = admins.says("osrctl", "initrd", "list", "fc11", user=OPERATOR)
     assert "6.1.0-1" in images
+    assert "Started osrd-build@" in admins.page(), "the root's dracut ran in a unit of its own"
 
 
 def test_an_operator_edits_the_cluster_without_root(admins: BootHost) -> None:
