@@ -30,7 +30,7 @@ from osrd.engine.reconciler import Reconciler
 from osrd.engine.roots import Roots
 from osrd.engine.whenneeded import BuildWorkWhenNeeded, open_root
 from osrd.engine.whole import WholeEngine
-from osrd.model.errors import FailedError, OsrdError
+from osrd.model.errors import OsrdError
 from osrd.model.finding import Finding, Severity
 from osrd.model.settings import JOURNAL, Settings, WatchSettings
 from osrd.model.view import BuildView, Event, Snapshot, SnapshotChanged, State
@@ -42,14 +42,12 @@ from osrd.watch.start import start_watcher
 from osrd.watch.udev import UdevWatcher
 
 if TYPE_CHECKING:
-    from osrd.bus.service import BusService
+    from osrd.bus.presence import Presence
 
 logger = logging.getLogger(__name__)
 
 #: Seconds without a sign of life from a run after which the watchdog is no longer fed.
 _STUCK = 300.0
-#: Seconds in which the bus must let osrd in.
-_BUS_PATIENCE = 25.0
 #: Seconds that changes in roots whose initrds are built may go on before they are looked at, at least and at most.
 _BUILD_QUIET, _BUILD_LIMIT = 0.5, 5.0
 #: Seconds between two looks at a server's log where inotify cannot be had.
@@ -167,6 +165,7 @@ class _Daemon:
         self._loop = loop
         self._settings = pipeline.settings
         self._notifier = Notifier()
+        self._deaf = False
         self._first_run = asyncio.Event()
         self._reloading: int | None = None
         self._needed: Watched = {}
@@ -190,7 +189,7 @@ class _Daemon:
             self._reloading = self._engine.submit(Reload(), owner=0).number
         except OsrdError as error:
             logger.warning("%s", error)
-            self._notifier.ready(status_line(self._engine.snapshot))
+            self._notifier.ready(self._status_line(self._engine.snapshot))
 
     async def serve(self, stop: asyncio.Event) -> int:
         """Until ``stop``, or until the bus or the engine is lost; the exit status."""
@@ -199,7 +198,7 @@ class _Daemon:
         first = asyncio.create_task(self._first_run.wait(), name="first run")
         await asyncio.wait([*tasks, first], return_when=asyncio.FIRST_COMPLETED)
         first.cancel()
-        bus: BusService | None = None
+        bus: Presence | None = None
         try:
             if not stop.is_set() and not work.done():
                 gc.collect()
@@ -207,30 +206,27 @@ class _Daemon:
                 await self._engine.settled()
                 if self._options.use_bus:
                     bus = await self._on_the_bus(self._options.bus)
-                    tasks.append(asyncio.create_task(bus.wait_lost(), name="bus"))
+                    tasks.append(asyncio.create_task(bus.stay(), name="bus"))
                 self._announce()
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return self._why(done)
         finally:
             await self._leave(bus, tasks)
 
-    async def _on_the_bus(self, address: str | None) -> "BusService":
-        from osrd.bus.connection import Connection  # noqa: PLC0415 - osrd --once needs no bus library
-        from osrd.bus.service import BusService  # noqa: PLC0415
+    async def _on_the_bus(self, address: str | None) -> "Presence":
+        from osrd.bus.presence import Presence  # noqa: PLC0415 - osrd --once needs no bus library
 
-        connection = Connection()
-        try:
-            async with asyncio.timeout(_BUS_PATIENCE):
-                await connection.connect(address)
-                service = BusService(self._engine, connection, allowed_uid=os.geteuid())
-                await service.start()
-        except TimeoutError:
-            await connection.close()
-            raise FailedError(
-                f"the message bus does not answer within {_BUS_PATIENCE:g} s",
-                "check its policy for org.opensharedroot.Osrd1 and the dbus service",
-            ) from None
-        return service
+        bus = Presence(self._engine, address, self._bus_changed)
+        await bus.start()
+        return bus
+
+    def _bus_changed(self, there: bool) -> None:
+        self._deaf = not there
+        self._notifier.status(self._status_line(self._engine.snapshot))
+
+    def _status_line(self, snapshot: Snapshot) -> str:
+        line = status_line(snapshot)
+        return f"{line}; there is no message bus" if self._deaf else line
 
     def _announce(self) -> None:
         keep()  # the rows of the listings too
@@ -250,7 +246,7 @@ class _Daemon:
                 return EXIT_BUS_LOST
         return 0
 
-    async def _leave(self, bus: "BusService | None", tasks: "list[asyncio.Task[object]]") -> None:
+    async def _leave(self, bus: "Presence | None", tasks: "list[asyncio.Task[object]]") -> None:
         """Watchers first, so that nothing new begins; the bus last, so that callers hear how their jobs ended."""
         self._notifier.stopping()
         self._heartbeat.stop()
@@ -333,14 +329,14 @@ class _Daemon:
     def _heard(self, event: Event) -> None:
         if isinstance(event, SnapshotChanged):
             if self._first_run.is_set():
-                self._notifier.status(status_line(event.after))
+                self._notifier.status(self._status_line(event.after))
             elif event.after.state is not State.STARTING:
                 self._loop.call_soon(self._first_run.set)  # after everything else that the run has to tell
         if self._reloading is not None and all(
             job.state.ended for job in self._engine.jobs if job.number == self._reloading
         ):
             self._reloading = None
-            self._notifier.ready(status_line(self._engine.snapshot))
+            self._notifier.ready(self._status_line(self._engine.snapshot))
 
     def _alive(self) -> bool:
         since = self._reconciler.busy_since

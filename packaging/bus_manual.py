@@ -34,6 +34,7 @@ bus name  {NAME} (system bus)
 /org/opensharedroot/Osrd1/roots/\fINAME\fR  .SharedRoot
 /org/opensharedroot/Osrd1/images/\fIID\fR   .Image
 /org/opensharedroot/Osrd1/jobs/\fIN\fR      .Job
+/org/freedesktop/LogControl1      org.freedesktop.LogControl1
 .fi
 .SH DESCRIPTION
 .BR osrd (8)
@@ -46,7 +47,8 @@ or
 as well.
 .PP
 All objects also have org.freedesktop.DBus.Properties, Introspectable and Peer. InterfacesAdded and InterfacesRemoved
-come from the root object, PropertiesChanged from the object that changed. Every property is read-only.
+come from the root object, PropertiesChanged from the object that changed. Every property is read-only, except
+LogLevel and LogTarget of org.freedesktop.LogControl1, which ask for the action org.opensharedroot.osrd.set-logging.
 .PP
 In object paths every byte of a root's name or of a node's key that is no ASCII letter or digit is written as _ and
 two hexadecimal digits. The key of a node is its id, or name:\fINAME\fR or line:\fIN\fR where the id is missing or

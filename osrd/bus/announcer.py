@@ -103,6 +103,9 @@ class Announcer:
         self._told_jobs = {job.number: job for job in self._engine.jobs}
         self._engine.subscribe(self._on_event)
 
+    def stop(self) -> None:
+        self._engine.unsubscribe(self._on_event)
+
     async def run(self) -> None:
         """Tell what changed whenever something did; ends by cancellation only."""
         while True:

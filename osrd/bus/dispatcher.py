@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from osrd.bus import image, job, manager, names, sharedroot, standard
+from osrd.bus import image, job, logcontrol, manager, names, sharedroot, standard
 from osrd.bus.connection import CallError, Connection
 from osrd.bus.contract import Interface, Method, introspection
 from osrd.bus.invocation import Implementation, Invocation, Refusal, checked_options
@@ -63,6 +63,7 @@ class Dispatcher:
         self._interfaces = interfaces
         self._authority = authority
         self._reading = Reading(objects, interfaces)
+        self._log_control = logcontrol.LogControl(authority)
         self._buckets = Buckets(asyncio.get_running_loop().time)
         self._tasks: set[asyncio.Task[None]] = set()
         # Long replies are made one after the other: forty at once would be 300 MB of memory for 10,000 nodes.
@@ -118,10 +119,9 @@ class Dispatcher:
     def _resolve(self, call: Incoming, exported: Exported | None) -> tuple[Interface, Method]:
         """The method that is meant. Peer is everywhere, Introspectable also on the parents of objects; a call without
         an interface means the first one with such a method (D-Bus specification, Message Types)."""
-        exists = exported is not None or self._objects.is_parent(call.path)
-        available = [standard.PEER, *([standard.INTROSPECTABLE] if exists else ())]
-        if exported is not None:
-            available += self._interfaces_at(call.path, exported)
+        own = self._interfaces_at(call.path, exported)
+        exists = bool(own) or self._objects.is_parent(call.path)
+        available = [standard.PEER, *([standard.INTROSPECTABLE] if exists else ()), *own]
         candidates = [interface for interface in available if call.interface in ("", interface.name)]
         for interface in candidates:
             if call.member in interface.methods:
@@ -134,8 +134,12 @@ class Dispatcher:
             names.UNKNOWN_METHOD, f"{call.path} has no method {call.member} in {call.interface or 'any interface'}"
         )
 
-    def _interfaces_at(self, path: str, exported: Exported) -> list[Interface]:
-        """What an object has beside Peer and Introspectable, in the order of resolution."""
+    def _interfaces_at(self, path: str, exported: Exported | None) -> list[Interface]:
+        """What an object has beside Peer and Introspectable, in the order of resolution; nothing without an object."""
+        if path == names.LOG_CONTROL:
+            return [standard.PROPERTIES, logcontrol.INTERFACE]
+        if exported is None:
+            return []
         manager_of_objects = [standard.OBJECT_MANAGER] if path == names.ROOT else []
         return [*manager_of_objects, standard.PROPERTIES, self._interfaces[exported.interface]]
 
@@ -152,13 +156,17 @@ class Dispatcher:
             case "GetManagedObjects":
                 await self._answer_long(call, self._objects.managed)
                 return
+            case "Set" if call.path == names.LOG_CONTROL:
+                self._charge(call)
+                answer = await self._log_control.answer(call, member, arguments)
+            case _ if call.path == names.LOG_CONTROL:
+                answer = await self._log_control.answer(call, member, arguments)
             case _:
                 answer = await self._reading.answer(call.path, member, arguments)
         self._connection.reply(call, answer)
 
     def _introspected(self, path: str) -> str:
-        exported = self._objects.at(path)
-        own = self._interfaces_at(path, exported) if exported is not None else []
+        own = self._interfaces_at(path, self._objects.at(path))
         return introspection([standard.PEER, standard.INTROSPECTABLE, *own], self._objects.children(path) or [])
 
     async def _answer_ours(self, call: Incoming, exported: Exported, method: Method, arguments: list[Any]) -> None:

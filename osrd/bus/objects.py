@@ -13,6 +13,7 @@ from osrd.bus.names import (
     IMAGES,
     JOB,
     JOBS,
+    LOG_CONTROL,
     MANAGER,
     NODE,
     NODES,
@@ -99,7 +100,7 @@ class Objects:
 
     def is_parent(self, path: str) -> bool:
         """Whether objects are, or could be, below ``path``."""
-        return path in (ROOT, NODES, ROOTS, IMAGES, JOBS) or ROOT.startswith(path.rstrip("/") + "/")
+        return path in (ROOT, NODES, ROOTS, IMAGES, JOBS) or bool(_below(path))
 
     def children(self, path: str) -> list[str] | None:
         """The path elements below ``path``, None when neither it nor anything below it exists."""
@@ -113,10 +114,7 @@ class Objects:
         }
         if path in keys:
             return [escaped(key) for key in keys[path]]
-        above = path.rstrip("/") + "/"
-        if ROOT.startswith(above):
-            return [ROOT.removeprefix(above).split("/")[0]]
-        return [] if self.at(path) is not None else None
+        return _below(path) or ([] if self.at(path) is not None else None)
 
     def properties(self, exported: Exported) -> dict[str, Any]:
         """All properties, wrapped."""
@@ -230,3 +228,9 @@ class Objects:
             for mac in {nic.mac for nic in view.node.nics if nic.mac}:
                 self._by_mac.setdefault(mac, []).append(key)
         self._indexed = nodes
+
+
+def _below(path: str) -> list[str]:
+    """The path elements below a parent of the two objects that are always there."""
+    above = path.rstrip("/") + "/"
+    return sorted({top.removeprefix(above).split("/")[0] for top in (ROOT, LOG_CONTROL) if top.startswith(above)})

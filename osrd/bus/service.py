@@ -53,6 +53,11 @@ class BusService:
             await self.stop()
             raise
 
+    @property
+    def name_lost(self) -> bool:
+        """Whether somebody else has the name, rather than nobody the bus."""
+        return self._name_lost.done()
+
     async def wait_lost(self) -> str:
         """Wait until the connection or the name is lost and return which and why."""
         closed = asyncio.ensure_future(self._connection.wait_closed())
@@ -65,6 +70,7 @@ class BusService:
     async def stop(self) -> None:
         """Leave the bus. Calls in the works get no answer from us; the bus tells their callers that we left."""
         self._connection.on_call = None
+        self._announcer.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

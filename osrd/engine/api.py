@@ -218,6 +218,9 @@ class Engine(Protocol):
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """``listener`` is called on the event loop, in order, for every event from now on."""
 
+    def unsubscribe(self, listener: Callable[[Event], None]) -> None:
+        """``listener``, which subscribed, is called no more."""
+
     def submit(self, request: Request, owner: int) -> Job:
         """Queue ``request`` for uid ``owner`` and return its job at once. Raises BusyError when too many wait,
         NotFoundError and UnsupportedError for a root that is not there."""

@@ -12,9 +12,28 @@ from typing import TextIO
 
 from systemd import journal
 
+from osrd.model.errors import InvalidArgsError
+
 #: the identifier of osrd's lines: journalctl -t osrd
 IDENTIFIER = "osrd"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+#: Words of syslog(3), and from which of ours on something is logged.
+_SYSLOG_LEVELS = {
+    **dict.fromkeys(("emerg", "alert", "crit"), logging.CRITICAL),
+    "err": logging.ERROR,
+    "warning": logging.WARNING,
+    **dict.fromkeys(("notice", "info"), logging.INFO),
+    "debug": logging.DEBUG,
+}
+_SYSLOG_WORDS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "err"}
+_JOURNAL_SOCKET = "/run/systemd/journal/socket"
+
+
+class Target(StrEnum):
+    """Where log lines go: the journal, with their fields, or standard error."""
+
+    JOURNAL = "journal"
+    CONSOLE = "console"
 
 
 class MessageId(StrEnum):
@@ -68,17 +87,54 @@ def set_up_logging(level: str, stream: TextIO | None = None) -> None:
 
     Call it again to change the level.
     """
-    stream = sys.stderr if stream is None else stream
+    _use(_first_handler(sys.stderr if stream is None else stream))
+    logging.getLogger().setLevel(_LEVELS[level])
+
+
+def _first_handler(stream: TextIO) -> logging.Handler:
+    return (
+        JournalHandler() if goes_to_journal(stream, os.environ.get("JOURNAL_STREAM", "")) else _StreamHandler(stream)
+    )
+
+
+def _use(handler: logging.Handler) -> None:
     root = logging.getLogger()
-    for handler in tuple(root.handlers):
-        if isinstance(handler, JournalHandler | _StreamHandler):
-            root.removeHandler(handler)
-            handler.close()
-    if goes_to_journal(stream, os.environ.get("JOURNAL_STREAM", "")):
-        root.addHandler(JournalHandler())
-    else:
-        root.addHandler(_StreamHandler(stream))
-    root.setLevel(_LEVELS[level])
+    for other in tuple(root.handlers):
+        if isinstance(other, JournalHandler | _StreamHandler):
+            root.removeHandler(other)
+            other.close()
+    root.addHandler(handler)
+
+
+def log_level() -> str:
+    """From which level on something is logged now, as a word of syslog(3)."""
+    return _SYSLOG_WORDS.get(logging.getLogger().level, "crit")
+
+
+def set_log_level(word: str) -> None:
+    """Log everything from ``word`` of syslog(3) on, until osrd.conf says otherwise. Raises InvalidArgsError."""
+    if word not in _SYSLOG_LEVELS:
+        raise InvalidArgsError(f"{word!r} is no log level", f"one of {', '.join(_SYSLOG_LEVELS)}")
+    logging.getLogger().setLevel(_SYSLOG_LEVELS[word])
+
+
+def log_target() -> Target:
+    journal_is = any(isinstance(handler, JournalHandler) for handler in logging.getLogger().handlers)
+    return Target.JOURNAL if journal_is else Target.CONSOLE
+
+
+def set_log_target(word: str) -> None:
+    """Log to the target ``word`` from now on, ``auto`` being what osrd begins with. Raises InvalidArgsError."""
+    match word:
+        case "auto":
+            _use(_first_handler(sys.stderr))
+        case Target.CONSOLE:
+            _use(_StreamHandler(sys.stderr))
+        case Target.JOURNAL if os.path.exists(_JOURNAL_SOCKET):
+            _use(JournalHandler())
+        case _:
+            there = "there is no journal here" if word == Target.JOURNAL else f"{word!r} is no target of osrd"
+            raise InvalidArgsError(there, "one of auto, console, journal")
 
 
 def goes_to_journal(stream: TextIO, journal_stream: str) -> bool:

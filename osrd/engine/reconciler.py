@@ -120,6 +120,9 @@ class Reconciler:
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         self._teller.subscribe(listener)
 
+    def unsubscribe(self, listener: Callable[[Event], None]) -> None:
+        self._teller.unsubscribe(listener)
+
     def wake(self, hints: frozenset[str]) -> None:
         """Something changed: look at the inputs and at ``hints``; an empty set means everything."""
         if hints:

@@ -64,6 +64,9 @@ class WholeEngine:
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         self._reconciler.subscribe(listener)
 
+    def unsubscribe(self, listener: Callable[[Event], None]) -> None:
+        self._reconciler.unsubscribe(listener)
+
     def wake(self, hints: frozenset[str]) -> None:
         """Something changed, as for Reconciler.wake(); what is only a root's own wakes only the root."""
         if not hints:

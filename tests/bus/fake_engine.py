@@ -147,6 +147,9 @@ class FakeEngine:
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         self._listeners.append(listener)
 
+    def unsubscribe(self, listener: Callable[[Event], None]) -> None:
+        self._listeners.remove(listener)
+
     def submit(self, request: api.Request, owner: int) -> Job:
         if self.failure is not None:
             raise self.failure

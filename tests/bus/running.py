@@ -63,8 +63,13 @@ class PrivateBus:
         mock = '<policy user="root"><allow own="*"/><allow send_destination="*"/></policy>'
         config.write_text(_CONFIG.format(directory=self.directory, policy=POLICY, more=mine or mock))
         self.address = f"unix:path={self.directory}/bus"
-        argv = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog", "--print-address"]
+        self._argv = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog"]
         self._log = (self.directory / "log").open("wb")
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin again at the same address: returns when it takes connections."""
+        argv = [*self._argv, "--print-address"]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self._log)
         assert self.process.stdout is not None
         self.process.stdout.readline()
@@ -77,11 +82,11 @@ class PrivateBus:
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def close(self) -> None:
         self.stop()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
         self._log.close()
         shutil.rmtree(self.directory)
 

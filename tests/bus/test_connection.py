@@ -15,6 +15,7 @@ import pytest
 
 from osrd.bus.connection import CallError, Connection
 from osrd.bus.names import BUS_NAME, MANAGER, ROOT
+from osrd.bus.presence import Presence
 from osrd.bus.service import BODY_LIMIT
 from osrd.bus.wire import Incoming, Variant, element, joined, packed, unwrapped, wrapped
 from osrd.model.errors import BusyError, FailedError, InvalidArgsError, NotFoundError, UnsupportedError
@@ -54,6 +55,71 @@ def test_the_bus_dies(bus: PrivateBus) -> None:
                 await hanging
             with pytest.raises(FailedError, match="the message bus is gone"):
                 await other.ask_bus("GetId")
+
+    asyncio.run(story())
+
+
+def test_the_bus_is_restarted(bus: PrivateBus) -> None:
+    """The same objects are there again, and each change is told once."""
+
+    async def story() -> None:
+        engine = FakeEngine()
+        told: list[bool] = []
+        presence = Presence(engine, bus.address, told.append)
+        await presence.start()
+        staying = asyncio.create_task(presence.stay())
+        for _ in range(2):
+            bus.stop(signal.SIGKILL)
+            await eventually_async(lambda: told[-1:] == [False], "the loss is told")
+            bus.start()
+            await eventually_async(lambda: told[-1:] == [True], "osrd is back")
+        async with asking(bus) as client:
+            objects = await client.managed_objects()
+            assert f"{ROOT}/nodes/2" in objects
+            signals = client.signals()
+            first = asyncio.ensure_future(anext(aiter(signals)))
+            await eventually_async(lambda: client._matched, "the match rule")
+            engine.tell(DriftDetected(("/a",)))
+            engine.tell(DriftDetected(("/b",)))
+            heard = [await first, await anext(aiter(signals))]
+            assert [signal.arguments for signal in heard] == [[[b"/a"]], [[b"/b"]]]
+            await signals.aclose()
+        assert told == [False, True, False, True]
+        assert len(engine._listeners) == 1
+        staying.cancel()
+        await presence.stop()
+        assert engine._listeners == []
+
+    asyncio.run(story())
+
+
+def test_the_name_is_taken_meanwhile(bus: PrivateBus) -> None:
+    async def story() -> None:
+        presence = Presence(FakeEngine(), bus.address, lambda _there: None)
+        await presence.start()
+        staying = asyncio.create_task(presence.stay())
+        bus.stop(signal.SIGKILL)
+        bus.start()
+        async with raw(bus) as other:
+            await other.request_name(BUS_NAME)
+            assert "is taken" in await asyncio.wait_for(staying, 20)
+        await presence.stop()
+
+    asyncio.run(story())
+
+
+def test_osrd_ends_while_there_is_no_bus(bus: PrivateBus) -> None:
+    async def story() -> None:
+        engine = FakeEngine()
+        told: list[bool] = []
+        presence = Presence(engine, bus.address, told.append)
+        await presence.start()
+        staying = asyncio.create_task(presence.stay())
+        bus.stop()
+        await eventually_async(lambda: told == [False], "the loss is told")
+        staying.cancel()
+        await presence.stop()
+        assert engine._listeners == []
 
     asyncio.run(story())
 

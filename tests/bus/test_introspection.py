@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from osrd.bus import contract, dispatcher, standard, values
+from osrd.bus import contract, dispatcher, logcontrol, standard, values
 from osrd.bus.contract import FILES, Emits, parsed
-from osrd.bus.names import IMAGE, JOB, MANAGER, NODE, SHARED_ROOT
+from osrd.bus.names import IMAGE, JOB, LOG_CONTROL, MANAGER, NODE, SHARED_ROOT
 from osrd.model.errors import InvalidConfigError
 from tests.bus.fake_engine import NEW, OLD, FakeEngine
 from tests.bus.running import NAME, ROOT, PrivateBus, asking, gdbus, run, serving
@@ -73,6 +73,8 @@ def test_the_tree_can_be_walked_from_the_root(bus: PrivateBus) -> None:
             assert seen == [
                 "/",
                 "/org",
+                "/org/freedesktop",
+                LOG_CONTROL,
                 "/org/opensharedroot",
                 ROOT,
                 f"{ROOT}/nodes",
@@ -136,7 +138,7 @@ def test_every_action_is_in_the_polkit_policy() -> None:
     actions = {action.get("id") for action in policy.iterfind("action")}
     methods = [method for interface in contract.load().values() for method in interface.methods.values()]
     used = {method.action for method in methods} | {asked for method in methods for asked in method.stricter.values()}
-    assert used == actions
+    assert used | {logcontrol.ACTION} == actions
 
 
 def test_a_stricter_action_belongs_to_a_boolean_option() -> None:

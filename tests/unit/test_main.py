@@ -354,7 +354,8 @@ def test_a_name_that_is_taken_and_a_bus_that_goes_away(host: BootHost, tmp_path:
         '<allow eavesdrop="false"/></policy></busconfig>'
     )
     address = f"unix:path={tmp_path}/bus"
-    bus = subprocess.Popen(["dbus-daemon", "--nofork", f"--config-file={configuration}"], stderr=subprocess.DEVNULL)
+    argv = ["dbus-daemon", "--nofork", f"--config-file={configuration}"]
+    bus = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
     try:
         eventually((tmp_path / "bus").exists, "the bus listens")
         second = tmp_path / "second"
@@ -367,7 +368,11 @@ def test_a_name_that_is_taken_and_a_bus_that_goes_away(host: BootHost, tmp_path:
             assert "org.opensharedroot.Osrd1" in refused.stderr.splitlines()[-1]
             bus.terminate()
             bus.wait(10)
-            assert daemon.ends() == 3
+            daemon.hears("there is no message bus")
+            bus = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+            eventually(lambda: "the message bus is back" in daemon.log.read_text(), "osrd is back on the bus")
+            refused = osrd("--config", str(other.osrd_conf), "--bus", address)
+            assert "org.opensharedroot.Osrd1" in refused.stderr.splitlines()[-1]
             assert "Traceback" not in daemon.log.read_text()
     finally:
         bus.kill()

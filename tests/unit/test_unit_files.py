@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from osrd.apply.initrd import guardpost, restrict
+from osrd.bus.names import BUS_NAME
 from tests.conftest import REPOSITORY
 
 SYSTEMD = REPOSITORY / "data/systemd"
@@ -50,11 +51,13 @@ def test_it_is_supervised_as_the_daemon_expects() -> None:
     assert values("ExecReload") == ["kill -HUP $MAINPID"]
     assert values("WatchdogSec") == ["60"]
     assert values("Restart") == ["on-failure"]
+    assert values("BusName") == [BUS_NAME]
 
 
 def test_the_alias_is_what_the_bus_activates() -> None:
     activation = (REPOSITORY / "data/dbus/org.opensharedroot.Osrd1.service").read_text()
     assert f"SystemdService={values('Alias')[0]}" in activation
+    assert f"Name={BUS_NAME}" in activation
 
 
 def test_no_device_capability_under_a_closed_device_policy() -> None:
