@@ -24,26 +24,30 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--bus", metavar="ADDRESS", help="D-Bus address (default: the system bus)")
     parser.add_argument("--no-bus", action="store_true", help="run without a bus")
     parser.add_argument("--build", action="store_true", help="be what osrd-build@.service starts, and nothing else")
+    parser.add_argument("--copy", action="store_true", help="be what osrd-copy@.service starts, and nothing else")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="overrides [log] level")
     parser.add_argument("--version", action="version", version=f"osrd {__version__}")
     return parser
 
 
-def _build() -> int:
+def _apart(arguments: argparse.Namespace) -> int:
+    """Be the other end of a connection with osrd (osrd.apply.apart); nothing else of osrd is needed."""
     if not stat.S_ISSOCK(os.fstat(0).st_mode):
-        print("osrd: --build is for osrd-build@.service; osrctl initrd build ROOT builds an initrd", file=sys.stderr)
+        print("osrd: --build and --copy are for osrd-build@.service and osrd-copy@.service", file=sys.stderr)
         return 2
-    from osrd.apply.initrd import guard  # noqa: PLC0415 - nothing else of osrd is needed
-
-    guard.main()
+    if arguments.build:
+        from osrd.apply.initrd import guard as program  # noqa: PLC0415
+    else:
+        from osrd.apply.cdsl import launcher as program  # type: ignore[no-redef]  # noqa: PLC0415
+    program.main()
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run osrd; what a person must mend is one line on stderr, never a traceback."""
     arguments = _arguments().parse_args(argv)
-    if arguments.build:
-        return _build()
+    if arguments.build or arguments.copy:
+        return _apart(arguments)
     # asyncio uses TLS where there is any, and osrd never does: without it OpenSSL's half of that is not loaded.
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
     from osrd.main import EXIT_FAILED, Options, run  # noqa: PLC0415 - `osrd --help` should be instant

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from osrd.apply.cdsl import confined, launcher
+from osrd.apply.cdsl import confined
 from osrd.apply.cdsl import staging as module
 from osrd.apply.cdsl.confined import Confined
 from osrd.model.errors import CancelledError, OsrdError, UnsupportedError
@@ -129,8 +130,10 @@ def test_confined_programs_see_nothing_but_the_root(tmp_path: Path) -> None:
 def test_not_being_allowed_to_confine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_root(tmp_path)
     script = tmp_path / "launcher.py"
-    script.write_text('print(\'{"refused": "Operation not permitted", "errno": 1}\')')
-    monkeypatch.setattr(launcher, "__file__", str(script))
+    script.write_text(
+        'import os\nos.write(0, b\'{"refused": "Operation not permitted", "errno": 1}\\n\')\nos.read(0, 1)'
+    )
+    monkeypatch.setattr(confined, "LAUNCHERS", replace(confined.LAUNCHERS, script=str(script)))
     with pytest.raises(UnsupportedError, match=r"cannot be confined to .*: Operation not permitted; run osrd as root"):
         run(root, make_var())
     assert (root / "var/lib").is_dir()

@@ -12,86 +12,17 @@ from pathlib import Path
 import pytest
 
 from osrd.apply.initrd.build import BuildFailedError
-from osrd.apply.initrd.guardpost import SOCKET
+from osrd.apply.initrd.sandbox import GUARDS
 from osrd.model.errors import CancelledError, UnsupportedError
-from tests.conftest import REPOSITORY
 from tests.eventually import eventually
 from tests.initrd.miniroot import LIMITS, World, running, set_dracut
+from tests.systemd import PROGRAMS, WELL, instances, restricted, systemctl
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("busybox", "systemd-nspawn", "unshare")]
-
-SYSTEMD = REPOSITORY / "data/systemd"
-#: what the trial needs of this host, which may lie where the unit sees nothing
-_PATHS = sorted({str(REPOSITORY), sys.prefix, sys.base_prefix})
-
-_TRIAL = f"""[Unit]
-DefaultDependencies=no
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
-Wants=osrd-build.socket
-After=osrd-build.socket
-
-[Service]
-Type=oneshot
-StandardOutput=file:/out/said
-StandardError=file:/out/said
-Environment=PYTHONPATH={REPOSITORY}
-ExecStart={sys.executable} -B -m tests.initrd.test_unit
-"""
-_SOCKET = "[Unit]\nDefaultDependencies=no\n"
-_SERVICE = f"""[Unit]
-DefaultDependencies=no
-[Service]
-ExecStart=
-ExecStart={sys.executable} -B -m osrd --build
-Environment=PYTHONPATH={REPOSITORY}
-ProtectHome=tmpfs
-BindReadOnlyPaths={" ".join(_PATHS)}
-"""
-
-#: the host's own files below, what is written above is gone with the mount namespace; $1: a directory, in it "units"
-_BOOT = """set -e
-cd "$1"
-mount -t tmpfs tmpfs over
-mkdir over/upper over/work
-mount -t overlay -o lowerdir=/,upperdir=over/upper,workdir=over/work overlay root
-mkdir -p root/etc/systemd/system
-cp -r units/. root/etc/systemd/system
-shift
-exec systemd-nspawn -q -D root --register=no --keep-unit "$@" -b systemd.unit=trial.service
-"""
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("busybox", *PROGRAMS)]
 
 
 def test_the_units_allow_what_a_build_needs_and_no_more(tmp_path: Path) -> None:
-    for name in ("over", "root", "out", "units"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "out").chmod(0o777)
-    shipped = (SYSTEMD / "osrd.service").read_text()
-    place = next(line for line in shipped.splitlines() if line.startswith("Environment=OSRD_BUILD_SOCKET="))
-    restrictions = shipped[shipped.index("\nNoNewPrivileges=") : shipped.index("[Install]")]
-    assert "SystemCallFilter=" in restrictions
-    units = {
-        "trial.service": f"{_TRIAL}{place}\n{restrictions}",
-        "osrd-build.socket": (SYSTEMD / "osrd-build.socket").read_text(),
-        "osrd-build.socket.d/trial.conf": _SOCKET,
-        "osrd-build@.service": (SYSTEMD / "osrd-build@.service").read_text(),
-        "osrd-build@.service.d/trial.conf": _SERVICE,
-    }
-    for name, text in units.items():
-        (tmp_path / "units" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "units" / name).write_text(text)
-    binds = [f"--bind-ro={path}" for path in _PATHS]
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", _BOOT, "sh", tmp_path, f"--bind={tmp_path}/out:/out", *binds],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    said = tmp_path / "out/said"
-    assert said.exists(), done.stdout + done.stderr
-    lines = said.read_text().splitlines()
-    assert lines[-1:] == ["all is well"], "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:]])
+    restricted(tmp_path, "tests.initrd.test_unit")
 
 
 # What follows runs in the container, under the restrictions of osrd.service.
@@ -122,7 +53,7 @@ def _main() -> None:
         with tempfile.TemporaryDirectory() as name:
             print(f"-- {trial.__name__}", flush=True)
             trial(World(Path(name)))
-    print("all is well")
+    print(WELL)
 
 
 def _rights(world: World) -> None:
@@ -157,7 +88,7 @@ def _osrd_is_killed(world: World) -> None:
 def _the_unit_is_killed(world: World) -> None:
     def kill() -> bool:
         if running(_TOKEN):
-            _systemctl("kill", "--signal=KILL", "osrd-build@*")
+            systemctl("kill", "--signal=KILL", "osrd-build@*")
         return False
 
     with pytest.raises(BuildFailedError, match="was ended"):
@@ -173,25 +104,20 @@ def _memory(world: World) -> None:
 
 
 def _no_way_around(world: World) -> None:
-    place = os.environ.pop(SOCKET)
+    place = os.environ.pop(GUARDS.variable)
     with pytest.raises(UnsupportedError, match=r"cannot be sealed off here: namespaces.*osrd-build\.socket"):
         world.build()
-    os.environ[SOCKET] = place
+    os.environ[GUARDS.variable] = place
 
 
 def _no_socket(world: World) -> None:
-    _systemctl("stop", "osrd-build.socket")
+    systemctl("stop", "osrd-build.socket")
     with pytest.raises(UnsupportedError, match=r"nobody builds initrds.*systemctl start osrd-build\.socket"):
         world.build()
 
 
 def _instances() -> str:
-    return _systemctl("list-units", "--plain", "--no-legend", "osrd-build@*")
-
-
-def _systemctl(*arguments: str) -> str:
-    done = subprocess.run(["systemctl", *arguments], check=False, stdout=subprocess.PIPE, text=True)
-    return done.stdout
+    return instances("osrd-build")
 
 
 if __name__ == "__main__":

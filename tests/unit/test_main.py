@@ -54,8 +54,9 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
     return line
 
 
-def test_only_systemd_starts_a_build() -> None:
-    assert "osrd-build@.service" in one_line(osrd("--build"))
+@pytest.mark.parametrize("option", ["--build", "--copy"])
+def test_only_systemd_starts_what_works_apart_from_osrd(option: str) -> None:
+    assert "osrd-build@.service" in one_line(osrd(option))
 
 
 class Daemon:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from osrd.apply.initrd import guardpost, restrict
+from osrd.apply.apart import Kind
+from osrd.apply.cdsl.confined import LAUNCHERS
+from osrd.apply.initrd import restrict
+from osrd.apply.initrd.sandbox import GUARDS
 from osrd.bus.names import BUS_NAME
 from tests.conftest import REPOSITORY
 
@@ -25,7 +28,8 @@ PrivateNetwork IPCNamespacePath PrivateMounts PrivatePIDs
 """
 
 
-BUILD, SOCKET = SYSTEMD / "osrd-build@.service", SYSTEMD / "osrd-build.socket"
+BUILD, COPY = SYSTEMD / "osrd-build@.service", SYSTEMD / "osrd-copy@.service"
+KINDS = (GUARDS, LAUNCHERS)
 EXPOSURE = dict(
     line.split() for line in (REPOSITORY / "tests/fixtures/exposure.txt").read_text().splitlines() if line[0] != "#"
 )
@@ -84,39 +88,49 @@ def test_the_exposure_only_gets_better(name: str) -> None:
     assert float(level[1]) <= float(EXPOSURE[name])
 
 
-def test_programs_of_shared_roots_run_in_a_unit_of_their_own() -> None:
-    """osrd.service may not make the namespaces that they are locked up in: without the socket nothing is built."""
-    assert values("RestrictNamespaces") == ["mnt"]
-    (place,) = values("ListenStream", SOCKET)
-    assert values("Environment") == [f"{guardpost.SOCKET}={place}"]
-    assert "osrd-build.socket" in values("Wants")[0].split()
-    assert "osrd-build.socket" in values("After")[0].split()
-    assert values("Also") == ["osrd-build.socket"]
+def test_programs_of_shared_roots_run_in_units_of_their_own() -> None:
+    """osrd.service may not make the namespaces that they are locked up in: without the sockets nothing is done."""
+    assert values("RestrictNamespaces") == ["yes"]
+    assert "CAP_SYS_CHROOT" not in " ".join(values("CapabilityBoundingSet"))
+    told = [f"{kind.variable}={values('ListenStream', SYSTEMD / kind.unit)[0]}" for kind in KINDS]
+    assert values("Environment") == told
+    for key in ("Wants", "After", "Also"):
+        assert {kind.unit for kind in KINDS} <= set(" ".join(values(key)).split()), key
 
 
-def test_the_socket_is_roots_and_outlives_a_restart_of_osrd() -> None:
-    assert values("SocketMode", SOCKET) == ["0600"]
-    assert values("Accept", SOCKET) == ["yes"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_socket_is_roots_and_outlives_a_restart_of_osrd(kind: Kind) -> None:
+    socket = SYSTEMD / kind.unit
+    assert values("SocketMode", socket) == ["0600"]
+    assert values("Accept", socket) == ["yes"]
     (directory,) = values("RuntimeDirectory")
-    assert not values("ListenStream", SOCKET)[0].startswith(f"/run/{directory}/")
+    assert not values("ListenStream", socket)[0].startswith(f"/run/{directory}/")
 
 
-def test_a_build_has_what_it_needs_and_ends_with_its_connection() -> None:
+@pytest.mark.parametrize("unit", [BUILD, COPY])
+def test_they_see_no_more_of_the_host_than_they_must_and_end_with_their_connection(unit: Path) -> None:
+    assert values("StandardInput", unit) == ["socket"]
+    assert values("KillMode", unit) == ["control-group"]
+    for option in ("PrivateTmp", "PrivateNetwork", "PrivateIPC", "ProtectHome", "NoNewPrivileges"):
+        assert values(option, unit) == ["yes"], option
+    assert values("ProtectSystem", unit) == ["strict"]
+
+
+def test_copies_make_device_nodes_and_open_none() -> None:
+    assert values("DevicePolicy", COPY) == ["closed"]
+    assert values("DeviceAllow", COPY) == ["char-* m", "block-* m"]
+    assert "CAP_MKNOD" in " ".join(values("CapabilityBoundingSet", COPY)).split()
+
+
+def test_a_build_has_what_it_needs_and_limits() -> None:
     """User namespaces would give whoever is locked up in the others all rights over new ones."""
     assert values("RestrictNamespaces", BUILD) == ["mnt pid net ipc uts"]
     (capabilities,) = values("CapabilityBoundingSet", BUILD)
     assert len(capabilities.split()) == 1 + len(restrict.KEPT)
     assert "CAP_SYS_ADMIN" in capabilities.split()
-    assert values("StandardInput", BUILD) == ["socket"]
-    assert values("KillMode", BUILD) == ["control-group"]
+    assert values("PrivateDevices", BUILD) == ["yes"]
     for limit in ("MemoryMax", "TasksMax", "RuntimeMaxSec", "TimeoutStopSec"):
         assert len(values(limit, BUILD)) == 1, limit
-
-
-def test_a_build_sees_no_more_of_the_host_than_it_must() -> None:
-    for option in ("PrivateTmp", "PrivateDevices", "PrivateNetwork", "PrivateIPC", "ProtectHome", "NoNewPrivileges"):
-        assert values(option, BUILD) == ["yes"], option
-    assert values("ProtectSystem", BUILD) == ["strict"]
 
 
 @pytest.mark.needs("systemd-analyze")

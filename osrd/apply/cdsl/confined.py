@@ -9,24 +9,22 @@ import errno
 import json
 import os
 import select
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from osrd.apply.apart import Kind, Peer
 from osrd.apply.cdsl import launcher
+from osrd.apply.syscalls import MS_PRIVATE, mount_setattr, open_tree
 from osrd.model.errors import CancelledError, FailedError, UnsupportedError
 from osrd.observe.inside import Inside
 
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+#: where launchers come from
+LAUNCHERS = Kind(launcher.__file__, "OSRD_COPY_SOCKET", "osrd-copy.socket", "copies")
 _TICK = 0.2  # seconds between two looks at the progress and whether somebody cancelled
 _NEEDS = "run osrd as root on Linux 5.12 or newer; a chroot must be a mount point (bind it to itself)"
-_PATIENCE = 500  # how often to ask whether killed programs are gone (every 20 ms)
 _NOT_PERMITTED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EUSERS})
 
 
@@ -49,7 +47,7 @@ class Confined:
     def __init__(self, inside: Inside, cancelled: Callable[[], bool] = lambda: False) -> None:
         self._inside = inside
         self._cancelled = cancelled
-        self._process: subprocess.Popen[bytes] | None = None
+        self._peer: Peer | None = None
         self._heard = b""
 
     def __enter__(self) -> Self:
@@ -62,13 +60,9 @@ class Confined:
 
     def close(self) -> None:
         """End the child; jobs that still run are killed, and gone when this returns."""
-        if self._process is None:
-            return
-        process, self._process, self._heard = self._process, None, b""
-        with process:
-            pass  # closes its stdin, at whose end it kills its jobs, and waits for it
-        if process.returncode != 0:  # it ended with its jobs; or somebody killed it, and so nobody killed them
-            _end_group(process.pid)
+        peer, self._peer, self._heard = self._peer, None, b""
+        if peer is not None:
+            peer.end()
 
     def run(self, jobs: Sequence[Job], progress: Callable[[float], None] = lambda fraction: None) -> None:
         """Run all ``jobs``; ``progress`` hears the fraction done. Raises FailedError with the last words of the
@@ -103,81 +97,85 @@ class Confined:
         """The number, exit status and last words of each job as it ends."""
         if not jobs:
             return
-        process = self._started()
+        peer = self._started()
         waiting = list(enumerate(jobs))[::-1]
-        running: dict[int, int] = {}  # job: its process
+        running: dict[int, int] = {}  # job: bytes that it has written
         done, total = 0, sum(job.weight for job in jobs) or 1
         at_once = len(os.sched_getaffinity(0))
         while waiting or running:
             while waiting and len(running) < at_once:
                 number, job = waiting.pop()
                 running[number] = 0
-                self._tell(process, {"job": number, "argv": job.argv})
-            for message in self._messages(process):
+                self._tell(peer, {"job": number, "argv": job.argv})
+            for message in self._messages(peer):
                 number = message["job"]
-                if "process" in message:
-                    running[number] = message["process"]
+                if "written" in message:
+                    running[number] = message["written"]
                     continue
                 del running[number]
                 done += jobs[number].weight
                 yield number, message["status"], message["error"]
             if self._cancelled():
                 raise CancelledError("cancelled")
-            partly = sum(min(jobs[number].weight, _written(pid)) for number, pid in running.items())
+            partly = sum(min(jobs[number].weight, written) for number, written in running.items())
             progress((done + partly) / total)
 
-    def _started(self) -> "subprocess.Popen[bytes]":
-        if self._process is not None:
-            return self._process
-        argv = [sys.executable, "-I", "-S", "-B", launcher.__file__, str(self._inside.fd)]
+    def _started(self) -> Peer:
+        if self._peer is not None:
+            return self._peer
+        self._peer = LAUNCHERS.start()
         try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
-                pass_fds=(self._inside.fd, *self._inside.inherited),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise FailedError(f"{sys.executable} cannot be started: {error.strerror}") from error
-        try:
+            self._greet(self._peer)
             ready: list[dict[str, Any]] = []
             while not ready:
-                ready = self._messages(self._process)
+                ready = self._messages(self._peer)
         except FailedError:
             self.close()
             raise
         if "refused" in ready[0]:
             self.close()
-            message = f"programs cannot be confined to {self._inside.path}: {ready[0]['refused']}"
-            if ready[0]["errno"] in _NOT_PERMITTED:
-                raise UnsupportedError(
-                    message, "run osrd as root on Linux 5.12 or newer, with its own mount namespaces"
-                )
-            raise FailedError(message)
-        return self._process
+            raise self._refused(ready[0]["refused"], ready[0]["errno"])
+        return self._peer
 
-    def _tell(self, process: "subprocess.Popen[bytes]", message: dict[str, Any]) -> None:
-        assert process.stdin is not None
-        data = json.dumps(message).encode() + b"\n"
-        try:
-            while data:
-                data = data[os.write(process.stdin.fileno(), data) :]
-        except BrokenPipeError as error:
-            raise self._died() from error
-
-    def _messages(self, process: "subprocess.Popen[bytes]") -> list[dict[str, Any]]:
-        """What the child says within a moment."""
-        assert process.stdout is not None
-        poll = select.poll()
-        poll.register(process.stdout.fileno(), select.POLLIN)
-        if not poll.poll(_TICK * 1000):
-            if process.poll() is not None:
+    def _greet(self, peer: Peer) -> None:
+        greeting = json.dumps({"clone": peer.apart}).encode() + b"\n"
+        with self._root(peer) as root:
+            if not peer.send(greeting, (root, *self._inside.inherited)):
                 raise self._died()
+
+    @contextmanager
+    def _root(self, peer: Peer) -> Iterator[int]:
+        """The root for ``peer``: of another mount namespace only a clone of the mount can be taken."""
+        if not peer.apart:
+            yield self._inside.fd
+            return
+        try:
+            clone = open_tree(self._inside.fd)
+        except OSError as error:
+            raise self._refused(error.strerror or "", error.errno or 0) from error
+        try:
+            mount_setattr(clone, propagation=MS_PRIVATE)
+            yield clone
+        finally:
+            os.close(clone)
+
+    def _refused(self, why: str, number: int) -> FailedError | UnsupportedError:
+        message = f"programs cannot be confined to {self._inside.path}: {why}"
+        if number in _NOT_PERMITTED:
+            return UnsupportedError(message, "run osrd as root on Linux 5.12 or newer, with its own mount namespaces")
+        return FailedError(message)
+
+    def _tell(self, peer: Peer, message: dict[str, Any]) -> None:
+        if not peer.send(json.dumps(message).encode() + b"\n"):
+            raise self._died()
+
+    def _messages(self, peer: Peer) -> list[dict[str, Any]]:
+        """What the child says within a moment."""
+        poll = select.poll()
+        poll.register(peer.connection, select.POLLIN)
+        if not poll.poll(_TICK * 1000):
             return []
-        data = os.read(process.stdout.fileno(), 65536)
+        data = peer.receive()
         if not data:
             raise self._died()
         *lines, self._heard = (self._heard + data).split(b"\n")
@@ -185,22 +183,3 @@ class Confined:
 
     def _died(self) -> FailedError:
         return FailedError(f"the process that copies in {self._inside.path} was killed", "try again")
-
-
-def _end_group(group: int) -> None:
-    """Kill the processes of a group and wait until they are gone (whoever is their parent now reaps them)."""
-    with suppress(ProcessLookupError):
-        for _ in range(_PATIENCE):
-            os.killpg(group, signal.SIGKILL)
-            time.sleep(_TICK / 10)
-
-
-def _written(process: int) -> int:
-    """How many bytes a process has written so far, 0 when that is not told."""
-    if process == 0:
-        return 0
-    try:
-        with open(f"/proc/{process}/io", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("wchar"))
-    except (OSError, StopIteration):
-        return 0

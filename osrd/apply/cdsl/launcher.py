@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The child process in which cp and rm run: it sees the host's programs and one file system, and nothing else.
 
-Started by Confined with the number of the root's descriptor. Its own mount namespace has a tmpfs as "/" with
+Started by Confined. Its own mount namespace has a tmpfs as "/" with
 read-only binds of the host's programs and, at ``/osrd-root``, a clone of the mount that holds the root: what is
 mounted below is not in it, and on new enough kernels no symlink in it is followed, whoever swaps one in. Without
 the right to mount the same in a user namespace.
 
-It reads a job per line on stdin (JSON), starts it, and says on stdout when it began and how it ended. At the end of
-stdin it kills what still runs: copies never outlive the osrd that wanted them.
+It is a child of osrd, or an instance of osrd-copy@.service (osrd/apply/apart.py), which has a mount namespace of its
+own and gets a clone of the root's mount. Its stdin is a stream socket: after a line with descriptors (the root, and
+its lock, which programs inherit) it reads a job per line (JSON), starts it, and says what it has written and how it
+ended. At the end of the stream it kills what still runs: copies never outlive the osrd that wanted them.
 """
 
 import errno
@@ -15,8 +17,10 @@ import json
 import os
 import select
 import signal
+import socket
 import stat
 import sys
+from contextlib import suppress
 from typing import Any
 
 if __name__ == "__main__":
@@ -27,15 +31,19 @@ from osrd.apply import syscalls
 
 ROOT = "osrd-root"
 _PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec")
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _LAST = 4096  # bytes of a job's messages that are kept
+_MOST_DESCRIPTORS = 16
+_TICK = 0.2  # seconds between two looks at what was written
 
 
-def confine(root: int) -> None:
+def confine(root: int, *, is_clone: bool) -> None:
     """Leave everything but the programs and the root. Raises OSError."""
-    os.fchdir(root)  # the one way to name the root in the new namespace: its mounts are copies
+    if not is_clone:
+        os.fchdir(root)  # the one way to name the root in the new namespace: its mounts are copies
     _own_namespace()
     top = syscalls.new_mount("tmpfs", syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOSUID, mode="0755")
-    clone = syscalls.open_tree(syscalls.AT_FDCWD, ".")
+    clone = os.dup(root) if is_clone else syscalls.open_tree(syscalls.AT_FDCWD, ".")
     _restrict(clone)
     binds = {ROOT: clone}
     links = {}
@@ -105,18 +113,20 @@ def _restrict(clone: int) -> None:
 
 
 class Jobs:
-    """What runs, by the descriptor that its messages come from."""
+    """What runs, by the descriptor that its messages come from. ``processes`` is /proc."""
 
-    def __init__(self, null: int) -> None:
+    def __init__(self, null: int, processes: int) -> None:
         self._null = null
+        self._processes = processes
         self._running: dict[int, tuple[int, int, bytes]] = {}
+        self._told: dict[int, int] = {}
 
     @property
     def descriptors(self) -> list[int]:
         return list(self._running)
 
     def start(self, number: int, argv: list[str]) -> None:
-        """Start job ``number`` and say its process id."""
+        """Start job ``number``."""
         read, write = os.pipe()
         actions = [(os.POSIX_SPAWN_DUP2, self._null, 0), (os.POSIX_SPAWN_DUP2, self._null, 1)]
         actions.append((os.POSIX_SPAWN_DUP2, write, 2))
@@ -129,7 +139,22 @@ class Jobs:
         finally:
             os.close(write)
         self._running[read] = (number, pid, b"")
-        say({"job": number, "process": pid})
+
+    def tell(self) -> None:
+        """Say how much each has written, when that is more than before."""
+        for number, pid, _ in self._running.values():
+            written = self._written(pid)
+            if written > self._told.get(number, 0):
+                self._told[number] = written
+                say({"job": number, "written": written})
+
+    def _written(self, process: int) -> int:
+        """How many bytes a process has written so far, 0 when that is not told."""
+        with suppress(OSError, StopIteration):
+            fd = os.open(f"{process}/io", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes)
+            with open(fd, "rb") as file:  # bytes: this Python's own files cannot be read any more, encodings neither
+                return next(int(line.split()[1]) for line in file if line.startswith(b"wchar"))
+        return 0
 
     def hear(self, fd: int) -> None:
         """Read messages of a job; at their end it is over."""
@@ -158,22 +183,23 @@ class Jobs:
 def say(message: dict[str, Any]) -> None:
     data = json.dumps(message).encode() + b"\n"
     while data:
-        data = data[os.write(1, data) :]
+        data = data[os.write(0, data) :]
 
 
-def serve(null: int) -> None:
-    """Until the end of stdin."""
-    jobs = Jobs(null)
+def serve(jobs: Jobs) -> None:
+    """Until the end of the stream."""
     heard = b""
     while True:
         poll = select.poll()
         for fd in (0, *jobs.descriptors):
             poll.register(fd, select.POLLIN)
-        for fd, _ in poll.poll():
+        ready = poll.poll(_TICK * 1000 if jobs.descriptors else None)
+        jobs.tell()
+        for fd, _ in ready:
             if fd != 0:
                 jobs.hear(fd)
                 continue
-            data = os.read(0, 65536)
+            data = _read()
             if not data:
                 jobs.kill()
                 return
@@ -183,15 +209,42 @@ def serve(null: int) -> None:
                 jobs.start(job["job"], job["argv"])
 
 
-def main() -> None:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+def _read() -> bytes:
     try:
-        confine(int(sys.argv[1]))
+        return os.read(0, 65536)
+    except ConnectionResetError:  # osrd is gone, and did not hear all of it
+        return b""
+
+
+def _greeting() -> tuple[dict[str, Any], list[int]]:
+    """The first line and the descriptors, which programs inherit. Nothing else is sent before the answer."""
+    heard, descriptors = b"", list[int]()
+    with socket.socket(fileno=os.dup(0)) as connection:
+        while not heard.endswith(b"\n"):
+            data, received, *_ = socket.recv_fds(connection, 65536, _MOST_DESCRIPTORS)
+            if not data:
+                sys.exit(1)
+            heard += data
+            descriptors += received
+    greeting: dict[str, Any] = json.loads(heard)
+    return greeting, descriptors
+
+
+def main() -> None:
+    greeting, (root, *_held) = _greeting()
+    os.environ.clear()
+    os.environ.update(_ENVIRONMENT)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    processes = -1  # without /proc no progress is told
+    with suppress(OSError):
+        processes = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        confine(root, is_clone=greeting["clone"])
     except OSError as error:
         say({"refused": f"{error.strerror}{f': {error.filename}' if error.filename else ''}", "errno": error.errno})
         return
     say({"ready": True})
-    serve(null)
+    serve(Jobs(null, processes))
 
 
 if __name__ == "__main__":

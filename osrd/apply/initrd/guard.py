@@ -4,7 +4,7 @@ fetches the image when nothing runs any more.
 
     osrd -- guard: the namespaces, limits, the image -- process 1 of the room -- dracut and all that it starts
 
-It is a child of osrd, or an instance of osrd-build@.service (guardpost.py has the other end). Its stdin is a stream
+It is a child of osrd, or an instance of osrd-build@.service (osrd/apply/apart.py). Its stdin is a stream
 socket: one JSON object, and three descriptors with it, are the order; at the end of the stream, which is also that of
 osrd, everything is killed. Messages (JSON lines) go the other way. When the guard is killed the kernel kills
 process 1, and with it whatever runs; the mounts exist in namespaces that end with them. This process never enters the

@@ -7,21 +7,24 @@ import json
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from osrd.apply.apart import Kind, Peer
+from osrd.apply.initrd import guard
 from osrd.apply.initrd.buildlog import BuildLog
-from osrd.apply.initrd.guardpost import ENVIRONMENT, guarded
 from osrd.apply.initrd.room import IMAGE, detached
 from osrd.model import errors
 from osrd.model.errors import CancelledError, FailedError, OsrdError, UnsupportedError
 from osrd.model.image import BuildLimits
 from osrd.observe.inside import Inside
 
+#: where guards come from
+GUARDS = Kind(guard.__file__, "OSRD_BUILD_SOCKET", "osrd-build.socket", "builds initrds")
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root", "TMPDIR": "/tmp"}
 _TICK = 0.2  # seconds between two looks whether somebody cancelled
 _PATIENCE = 30.0  # how long the guard may take beyond the timeout
 _MOST_OUTPUT = 64 << 20
@@ -66,9 +69,10 @@ class Sandbox:
         reader, output = os.pipe()
         with open(reader, "rb", buffering=0) as stream, ExitStack() as stack:
             with _closing(output), self._root() as root:
-                connection = stack.enter_context(guarded())
-                _order(connection, self._message(task), (root, image, output))
-            message = self._watch(connection, stream.fileno(), log, hear)
+                peer = GUARDS.start()
+                stack.callback(peer.end)
+                peer.send(self._message(task), (root, image, output))  # if it has ended, its messages say why
+            message = self._watch(peer, stream.fileno(), log, hear)
         if "kind" in message:
             raise _told(message)
         if message["ended"] != 0:
@@ -104,7 +108,7 @@ class Sandbox:
             "tree": task.tree,
             "files": {path: base64.b64encode(data).decode() for path, data in task.files.items()},
             "argv": task.argv,
-            "environment": {**ENVIRONMENT, "LC_ALL": "C", "HOME": "/root", "TMPDIR": "/tmp", **task.environment},
+            "environment": {**_ENVIRONMENT, **task.environment},
             "timeout": limits.timeout,
             "memory": limits.memory,
             "size": limits.size,
@@ -113,14 +117,14 @@ class Sandbox:
         }
         return json.dumps(order).encode() + b"\n"
 
-    def _watch(self, connection: socket.socket, output: int, log: BuildLog, hear: Hear) -> dict[str, Any]:
+    def _watch(self, peer: Peer, output: int, log: BuildLog, hear: Hear) -> dict[str, Any]:
         """What the guard says last, when all output was heard."""
         deadline = time.monotonic() + self._limits.timeout + _PATIENCE
         messages = b""
-        open_ones = {output, connection.fileno()}
+        open_ones = {output, peer.connection.fileno()}
         while open_ones:
             for fd in _ready(open_ones):
-                data = _read(fd)
+                data = os.read(fd, _PART) if fd == output else peer.receive()
                 if not data:
                     open_ones.discard(fd)
                 elif fd == output:
@@ -145,19 +149,6 @@ def _ready(descriptors: set[int]) -> list[int]:
     for fd in descriptors:
         poll.register(fd, select.POLLIN)
     return [fd for fd, _ in poll.poll(_TICK * 1000)]
-
-
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, _PART)
-    except ConnectionResetError:  # it ended before it had read everything
-        return b""
-
-
-def _order(connection: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
-    with suppress(BrokenPipeError, ConnectionResetError):  # it ended, and its messages say why
-        sent = socket.send_fds(connection, [data], descriptors)
-        connection.sendall(data[sent:])
 
 
 @contextmanager
