@@ -158,7 +158,7 @@ class _Daemon:
             wake=lambda: reconciler.wake(frozenset({store_directory(state)})),
             emit=reconciler.teller.emit,
         )
-        self._boots = BootStates(loop, reconciler.teller.boots)
+        self._boots = BootStates(loop, reconciler.teller.boots, reconciler.teller.strangers)
         self._engine = WholeEngine(reconciler, self._roots, self._builder, self._boots, loop)
         self._pipeline = pipeline
         self._options = options

@@ -64,6 +64,8 @@ class Teller:
         self._roots: Mapping[str, SharedRootView] = {}  # with what the builder sees of them
         self._images: Mapping[str, ImageView] = {}
         self._boots: Mapping[str, BootProgress] = {}
+        self._late: tuple[Finding, ...] = ()  # of nodes that should be up
+        self._strangers: tuple[Finding, ...] = ()  # machines that are no nodes
         self._nodes = Overlay()
         self._stopping = False
 
@@ -103,6 +105,12 @@ class Teller:
     def boots(self, known: Mapping[str, BootProgress]) -> None:
         """How far nodes are with their boots, by name."""
         self._boots = known
+        self._late = tuple(progress.late for progress in known.values() if progress.late is not None)
+        self._show()
+
+    def strangers(self, findings: tuple[Finding, ...]) -> None:
+        """Machines that are no nodes and would like to be answered."""
+        self._strangers = findings
         self._show()
 
     def _join(self) -> None:
@@ -158,7 +166,9 @@ class Teller:
         """Make the snapshot anew. Findings that are ``logged`` otherwise are not logged here."""
         seen = self._seen
         of_roots = tuple(finding for root in self._roots.values() for finding in root.findings)
-        findings = tuple(dict.fromkeys((*seen.findings, *self._trouble, *self._extra, *of_roots)))
+        findings = tuple(
+            dict.fromkeys((*seen.findings, *self._trouble, *self._extra, *of_roots, *self._late, *self._strangers))
+        )
         state, in_sync = seen.state, seen.in_sync
         if self._trouble:
             state, in_sync = (State.INVALID if state is State.INVALID else State.DEGRADED), False

@@ -103,7 +103,7 @@ class WholeEngine:
             cluster, settings, nodes = latest
             try:
                 orders = await self._worker.begin(partial(orders_of, cluster, settings))
-                directory = await self._worker.begin(partial(directory_of, cluster))
+                directory = await self._worker.begin(partial(directory_of, cluster, settings))
             except OsrdError as error:
                 logger.warning("%s", error)
                 continue

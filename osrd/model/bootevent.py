@@ -20,4 +20,11 @@ class Sent:
     path: str
 
 
-BootEvent = Leased | Sent
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A DHCP server that knows the nodes left ``mac`` (normalised) without an address."""
+
+    mac: str
+
+
+BootEvent = Leased | Sent | Refused

@@ -215,7 +215,8 @@ JOURNAL = "journal"
 class WatchSettings:
     """Seconds. ``rescan`` is the full comparison while inotify works, ``poll`` the one while it does not;
     ``quiet`` is how long the inputs must rest before a run, ``limit`` how long a burst may delay it. ``server_log`` is
-    where the DHCP and TFTP servers log what they do for machines that boot: JOURNAL, a file, or "" for nowhere."""
+    where the DHCP and TFTP servers log what they do for machines that boot: JOURNAL, a file, or "" for nowhere.
+    ``boot_limit`` is how long a boot may take before it is called late."""
 
     inotify: InotifyUse = InotifyUse.AUTO
     rescan: float = 300.0
@@ -223,6 +224,7 @@ class WatchSettings:
     quiet: float = 0.05
     limit: float = 1.0
     server_log: str = JOURNAL
+    boot_limit: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)

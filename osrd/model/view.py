@@ -38,10 +38,11 @@ class BootState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BootProgress:
-    """How far a node is, since ``since`` (seconds since the epoch)."""
+    """How far a node is, since ``since`` (seconds since the epoch). ``late`` says so when it should be up by now."""
 
     state: BootState = BootState.UNKNOWN
     since: float = 0.0
+    late: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("quiet", values.duration(0, 60)),
             _key("limit", values.duration(0, 600)),
             _nothing_or("server-log", values.journal_or_file),
+            _key("boot-limit", values.duration(10, 86400)),
         ]
     ),
     "build": dict(

@@ -7,7 +7,7 @@ believed for what is shown, and for nothing else.
 
 import re
 
-from osrd.model.bootevent import BootEvent, Leased, Sent
+from osrd.model.bootevent import BootEvent, Leased, Refused, Sent
 
 _MAC = r"(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})"
 _IP = r"(?P<ip>\d{1,3}(?:\.\d{1,3}){3})"
@@ -19,6 +19,13 @@ _PATTERNS = tuple(
         rf"DHCP4_LEASE_ALLOC \[hwtype=1 {_MAC}\].*: lease {_IP} has been allocated",  # Kea
         rf"(?:^|[ :])sent (?P<path>/.+) to {_IP}$",  # dnsmasq, at the end of a transfer
         rf"RRQ from (?:::ffff:)?{_IP} filename (?P<path>\S.*)$",  # tftpd-hpa --verbose, at its start
+    )
+)
+_REFUSALS = tuple(
+    re.compile(pattern, re.ASCII | re.IGNORECASE)
+    for pattern in (
+        rf"DHCPDISCOVER\([^)]*\) (?:{_IP} )?{_MAC} (?:ignored|no address available)",  # dnsmasq
+        rf"DHCPDISCOVER from {_MAC} .*no free leases",  # ISC dhcpd; Kea says nothing
     )
 )
 #: Longer lines are none of these.
@@ -35,4 +42,5 @@ def boot_event(line: str) -> BootEvent | None:
             if parts.get("mac"):
                 return Leased(parts["mac"].lower(), parts["ip"])
             return Sent(parts["ip"], parts["path"])
-    return None
+    refusal = next((found for pattern in _REFUSALS if (found := pattern.search(line))), None)
+    return None if refusal is None else Refused(refusal["mac"].lower())

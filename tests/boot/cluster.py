@@ -2,14 +2,14 @@
 """The wiki page's cluster, played: a root that osrd prepares, the servers, and its two machines."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.boot.lab import CONF, PLACE, SERVER, Lab
 from tests.boot.machine import Firmware, Machine
+from tests.boot.serving import DNSMASQ, Servers
 from tests.debian import copy
-from tests.dhcp import servers
 from tests.end_to_end.serving import MAC1, MAC2, cluster_xml, corrected, node_xml
 from tests.eventually import eventually
 
@@ -21,26 +21,46 @@ APPEND = (
 #: seconds for a boot under emulation on a busy machine; a boot that fails ends much earlier, by what it says
 PATIENCE = 600.0
 _DISK = 2 << 30
+#: The firmware of emulated machines is iPXE and would go on with osrd's scripts. By this template it starts the loader
+#: of all other firmware, which is told what it would have been told without iPXE.
+PXELINUX = {
+    "ipxe-boot.j2": """#!ipxe
+set netX/next-server 192.168.122.1
+set netX/filename osr/pxelinux.0
+chain ../pxelinux.0
+"""
+}
 _BUILD = "[build]\nquiet = 2s\npoll = 2s\n"
 
 
 @contextmanager
 def nfs_cluster(
-    bootable: Path, work: Path, fstype: str = "nfs4", *, boot: str = "way = full", more: str = ""
+    bootable: Path,
+    work: Path,
+    fstype: str = "nfs4",
+    *,
+    boot: str = "way = full",
+    servers: Servers = DNSMASQ,
+    templates: Mapping[str, str] | None = None,
+    more: str = "",
 ) -> Iterator[Lab]:
-    """The servers run, the root is prepared, and the nodes have something to boot. ``boot`` are lines of [boot]."""
+    """The servers run, the root is prepared, and the nodes have something to boot. ``boot`` are lines of [boot],
+    ``templates`` those of the administrator."""
     root = work / "root"
     root.mkdir(parents=True)
     copy(bootable, root)
     conf = corrected().replace(b'fstype="nfs"', f'fstype="{fstype}"'.encode())
-    with Lab(conf, _configuration(boot) + more) as lab:
+    with Lab(conf, _configuration(boot, servers) + more) as lab:
+        for name, text in (templates or {}).items():
+            (lab.directory / "etc/templates").mkdir(exist_ok=True)
+            (lab.directory / "etc/templates" / name).write_text(text)
         lab.inside("mount", "--bind", str(root), PLACE)
         prepare(lab)
         lab.start_bus()
         lab.start()
         lab.start_nfs()
         eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
-        lab.start_dhcp(servers.dnsmasq(lab.directory, str(lab.directory / "dnsmasq/osrd.conf")))
+        servers.start(lab)
         yield lab
 
 
@@ -54,7 +74,7 @@ def disk_cluster(bootable: Path, disk: Path, fstype: str) -> Iterator[Lab]:
     volume = f'fstype="nfs" name="{SERVER}:{PLACE}"'
     node = node_xml("node1", 1, "192.168.122.171", MAC1).replace(volume, f'fstype="{fstype}" name="/dev/vda"')
     conf = cluster_xml([node], 1).encode()
-    with Lab(conf, _configuration("way = static")) as lab:
+    with Lab(conf, _configuration("way = static", DNSMASQ)) as lab:
         lab.inside("mount", "-o", "loop", str(disk), PLACE)
         prepare(lab, ("node1",))
         lab.start_bus()
@@ -63,13 +83,13 @@ def disk_cluster(bootable: Path, disk: Path, fstype: str) -> Iterator[Lab]:
         eventually(lambda: not [job for job in lab.ask("jobs")["jobs"] if job["state"] == "running"], "osrd rests")
         assert lab.stop() == 0
         lab.inside("umount", "--recursive", PLACE)
-        lab.start_dhcp(servers.dnsmasq(lab.directory, str(lab.directory / "dnsmasq/osrd.conf")))
+        DNSMASQ.start(lab)
         yield lab
 
 
-def _configuration(boot: str) -> str:
+def _configuration(boot: str, servers: Servers) -> str:
     text = CONF
-    for key, value in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", "")):
+    for key, value in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", servers.settings)):
         text = text.replace(f"{{{key}}}", value)
     return text + _BUILD
 

@@ -2,13 +2,17 @@
 """A boot host with a wire: osrd, a DHCP and TFTP server and an NFS server in namespaces of their own, and machines
 that are switched on. The servers run on what osrd wrote and on nothing else.
 
-    machines --tap-- bridge osr0 192.168.122.1 --- dnsmasq, ganesha, rpcbind, osrd
+    machines --tap-- bridge osr0 192.168.122.1 --- dnsmasq (or dhcpd, Kea, tftpd), ganesha, rpcbind, osrd
 
-Mounts and the network exist in the namespaces only, and end with the process that holds them.
+Mounts and the network exist in the namespaces only, and end with the process that holds them. What everybody said is
+kept in the directory ``Lab.logs``.
 """
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import ClassVar
 
 from tests.boot.ganesha import configuration
 from tests.dhcp.servers import Program
@@ -54,13 +58,12 @@ path = /mnt/virtual/nfsosr/fc11
 [dhcp]
 config = {directory}/dnsmasq/osrd.conf
 hosts = {directory}/dnsmasq/hosts
-reload = none
 {dhcp}
 [nfs]
 exports = {directory}/exports.d/osrd.exports
 reload = none
 [watch]
-server-log = {directory}/dnsmasq.log
+server-log = {directory}/servers.log
 [hosts]
 file = {directory}/hosts
 """
@@ -69,9 +72,14 @@ file = {directory}/hosts
 class Lab(Sandbox):
     """The shared root is to be mounted at PLACE, where the servers and osrd see it."""
 
+    #: where consoles and logs stay when the lab is gone; None for nowhere
+    logs: ClassVar[Path | None] = None
+
     def __init__(self, cluster_conf: bytes, configuration_text: str) -> None:
         super().__init__(cluster_conf, configuration_text)
         self.directory.chmod(0o755)  # the TFTP server is not root
+        #: what the DHCP and TFTP servers do, for osrd and for people
+        self.server_log = self.directory / "servers.log"
         self._taps = 0
         hold = _HOLD.format(bridge=BRIDGE, server=SERVER, place=PLACE)
         argv = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", hold]
@@ -100,13 +108,25 @@ class Lab(Sandbox):
         self.inside("ip", "link", "set", name, "master", BRIDGE, "up")
         return name
 
-    def start_dhcp(self, program: Program) -> "subprocess.Popen[bytes]":
-        """Start a DHCP server on osrd's files."""
+    def start_server(self, program: Program) -> "subprocess.Popen[bytes]":
+        """Start a DHCP or TFTP server on osrd's files."""
         program.prepare()
-        with (self.directory / "dhcp.output").open("ab") as output:
+        with self.server_log.open("ab") as output:
             process = self.spawn([*self.wrapper, *program.argv], stdout=output, stderr=output)
-        eventually(program.ready, "the DHCP server serves")
+
+        def serving() -> object:
+            assert process.poll() is None, f"{program.argv} ended:\n{self.server_log.read_text()[-3000:]}"
+            return program.ready()
+
+        eventually(serving, f"{program.argv[0]} serves")
         return process
+
+    def close(self) -> None:
+        if self.logs is not None:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            for file in [*self.directory.glob("*.log"), *self.directory.glob("nfs/log"), self.cluster_conf]:
+                shutil.copy(file, self.logs)
+        super().close()
 
     def start_nfs(self) -> "subprocess.Popen[bytes]":
         """Start the NFS server on osrd's list of exports. Version 3 finds its services through rpcbind."""

@@ -65,7 +65,7 @@ class Machine:
         argv = [
             "qemu-system-x86_64",
             "-machine",
-            "pc",
+            "pc,graphics=off",  # the firmware and PXELINUX speak on the serial line, too
             "-accel",
             _ACCELERATION,
             "-cpu",
@@ -86,7 +86,9 @@ class Machine:
             "chardev:keyboard",
         ]
         argv += ["-netdev", f"tap,id=net0,ifname={self._tap},script=no,downscript=no"]
-        argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},bootindex=1"]
+        # OVMF brings its own driver and PXE; QEMU's option ROM would make an iPXE of it.
+        rom = ",romfile=" if self._firmware is Firmware.UEFI else ""
+        argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},bootindex=1{rom}"]
         argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
         if self._firmware is Firmware.UEFI:
             variables = self._lab.directory / f"ovmf-{self.name}.fd"

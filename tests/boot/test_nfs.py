@@ -2,47 +2,76 @@
 """Two nodes from one root over NFS: the last chapter of the wiki page."""
 
 import re
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.boot.cluster import PATIENCE, machines, nfs_cluster
+from tests.boot.cluster import PATIENCE, PXELINUX, machines, nfs_cluster
 from tests.boot.lab import Lab
 from tests.boot.machine import Firmware, Machine
+from tests.boot.serving import DNSMASQ, ISC, KEA, Servers
+from tests.boot.watch import WHOLE, Watch
+from tests.eventually import eventually
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
-    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "dnsmasq", "debootstrap", "nsenter", "ip"),
+    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "debootstrap", "nsenter", "ip", "busybox"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("fstype", "boot", "firmware"),
-    [
-        pytest.param("nfs4", "way = full", Firmware.BIOS, id="nfs4-full-pxelinux"),
-        pytest.param("nfs4", "way = static", Firmware.BIOS, id="nfs4-static-pxelinux", marks=pytest.mark.matrix),
-        pytest.param("nfs4", "way = full", Firmware.UEFI, id="nfs4-full-grub", marks=pytest.mark.matrix),
-        pytest.param(
-            "nfs3", "way = full\nbios-loader = ipxe", Firmware.BIOS, id="nfs3-full-ipxe", marks=pytest.mark.matrix
-        ),
-    ],
-)
-def test_two_nodes_boot_from_one_root_together(
-    fstype: str, boot: str, firmware: Firmware, bootable: Path, tmp_path: Path
-) -> None:
-    with nfs_cluster(bootable, tmp_path, fstype, boot=boot) as lab, machines(lab, firmware) as both:
-        for machine in both:
-            machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
-            options = machine.ask("findmnt -no OPTIONS /").split(",")
-            assert options[0] == "rw"
-            assert ("vers=3" if fstype == "nfs3" else "vers=4.2") in options
-            assert machine.ask("test -d /sys/firmware/efi && echo uefi || echo bios") == firmware
-        they_are_two(*both)
-        they_share(*both)
-        osrd_knows(lab, *both)
-        for machine in both:
-            machine.shut_down(PATIENCE)
+@dataclass(frozen=True)
+class Cell:
+    fstype: str = "nfs4"
+    boot: str = "way = full"
+    firmware: Firmware = Firmware.BIOS
+    servers: Servers = DNSMASQ
+    templates: dict[str, str] = field(default_factory=dict)
+
+
+CELLS = [
+    pytest.param(Cell(templates=PXELINUX), id="nfs4-full-pxelinux", marks=pytest.mark.needs("dnsmasq")),
+    pytest.param(
+        Cell(boot="way = static", servers=ISC, templates=PXELINUX),
+        id="nfs4-static-pxelinux-isc",
+        marks=[pytest.mark.matrix, pytest.mark.needs("dhcpd", "in.tftpd")],
+    ),
+    pytest.param(
+        Cell(firmware=Firmware.UEFI, servers=KEA),
+        id="nfs4-full-grub-kea",
+        marks=[pytest.mark.matrix, pytest.mark.needs("kea-dhcp4", "in.tftpd")],
+    ),
+    pytest.param(
+        Cell("nfs3", "way = full\nbios-loader = ipxe"),
+        id="nfs3-full-ipxe",
+        marks=[pytest.mark.matrix, pytest.mark.needs("dnsmasq")],
+    ),
+]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_two_nodes_boot_from_one_root_together(cell: Cell, bootable: Path, tmp_path: Path) -> None:
+    with nfs_cluster(
+        bootable, tmp_path, cell.fstype, boot=cell.boot, servers=cell.servers, templates=cell.templates
+    ) as lab:
+        watch = Watch(lab)
+        with watch.kept(), machines(lab, cell.firmware) as both:
+            for machine in both:
+                machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+                options = machine.ask("findmnt -no OPTIONS /").split(",")
+                assert options[0] == "rw"
+                assert ("vers=3" if cell.fstype == "nfs3" else "vers=4.2") in options
+                assert machine.ask("test -d /sys/firmware/efi && echo uefi || echo bios") == cell.firmware
+            they_are_two(*both)
+            they_share(*both)
+            for number in (1, 2):
+                eventually(partial(watch.is_up, number), f"node {number} is up", PATIENCE)
+                assert watch.states(number) == WHOLE
+            osrd_knows(lab, *both)
+            for machine in both:
+                machine.shut_down(PATIENCE)
 
 
 def they_are_two(one: Machine, other: Machine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.dhcp.network import NIC
+from tests.dhcp.network import NIC, SERVER
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Program:
     log: Path | None = None
 
 
-def dnsmasq(directory: Path, config: str) -> Program:
-    log = directory / "dnsmasq.log"
+def dnsmasq(directory: Path, config: str, log: Path | None = None) -> Program:
+    log = log or directory / "dnsmasq.log"
     argv = ["dnsmasq", "-k", "-C", config, "--user=root", f"--pid-file={directory}/pid"]
     argv += [f"--dhcp-leasefile={directory}/leases", f"--log-facility={log}"]
     return Program(tuple(argv), lambda: log.write_text(""), lambda: "read " in log.read_text(), log)
@@ -39,3 +39,20 @@ def kea(directory: Path, config: str) -> Program:
     socket = directory / "kea.socket"
     argv = ("sh", "-c", f'{places} && exec kea-dhcp4 -c "$0"', config)
     return Program(argv, lambda: socket.unlink(missing_ok=True), socket.exists)
+
+
+def tftpd(directory: Path, root: str) -> Program:
+    """tftpd-hpa; it logs to syslog only."""
+    pid = directory / "tftpd.pid"
+    argv = (
+        "in.tftpd",
+        "--foreground",
+        "--secure",
+        "--verbose",
+        "--pidfile",
+        str(pid),
+        "--address",
+        f"{SERVER}:69",
+        root,
+    )
+    return Program(argv, lambda: pid.unlink(missing_ok=True), pid.exists)

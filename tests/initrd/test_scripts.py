@@ -131,7 +131,7 @@ IDENTITY = (
         ("cmdline", "netroot eth0"),
         boot={"nics": {"eth0": FIRST, "eth1": SECOND}},
         osr={"nodeid": "2"},
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:2 on node2",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:2 on node2",),
     ),
     Case(
         "unknown-machine",
@@ -149,7 +149,7 @@ IDENTITY = (
         osr={"nodeid": "2", "nodeid_source": "osr-param"},
         says=(f"interface:    eth0 {FOREIGN}", "nodes known:  1 2"),
         asked=1,
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:2 on node2",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:2 on node2",),
     ),
     Case(
         "conflict-and-somebody-helps",
@@ -157,7 +157,7 @@ IDENTITY = (
         boot={"nics": {"eth0": FIRST, "eth1": SECOND}, "admin": ["setparameter nodeid 2"]},
         osr={"nodeid": "2"},
         asked=1,
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:2 on node2",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:2 on node2",),
     ),
 )
 
@@ -168,7 +168,7 @@ ROOT = (
         state={"root": "osr", "netroot": "osr"},
         words=("rd.neednet=1", "rw"),
         osr={"root": SERVER, "nfsid": "osr:web:1"},
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:1 on node1",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
     *(
         Case(f"root-is-{text or 'empty'}", f"root={text}", state={"root": "osr", "netroot": "osr"})
@@ -180,49 +180,49 @@ ROOT = (
         BOOTED,
         without=("rw",),
         says=("will be read-only",),
-        mounted=("nfs4 192.168.122.1:/srv/root ro,vers=4.2 as osr:web:1 on node1",),
+        mounted=("nfs4 192.168.122.1:/srv/root ro,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "rw-and-no-options",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:192.168.122.1:/srv/root")},
-        mounted=("nfs 192.168.122.1:/srv/root rw,nolock as osr:web:1 on node1",),
+        mounted=("nfs 192.168.122.1:/srv/root rw,nolock,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "version-three",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/r:rw,vers=3,nolock")},
-        mounted=("nfs 10.0.0.1:/r rw,vers=3,nolock as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.1:/r rw,vers=3,nolock,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "ipv6",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs4:[2001:db8::1]:/r:rw,vers=4.2")},
-        mounted=("nfs4 [2001:db8::1]:/r rw,vers=4.2 as osr:web:1 on node1",),
+        mounted=("nfs4 [2001:db8::1]:/r rw,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "identity-of-the-node",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, nfsid="osr:other:one")},
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:other:one on node1",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:other:one on node1",),
     ),
     Case(
         "identity-given",
         "nfs.nfs4_unique_id=mine",
         BOOTED,
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as mine on node1",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as mine on node1",),
     ),
     Case(
         "quote-in-a-value",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/a'\"'\"'b:rw")},
-        mounted=("nfs 10.0.0.1:/a'b rw,nolock as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.1:/a'b rw,nolock,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "values-are-data",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/$(touch /log/hacked):rw", nfsid="`touch /log/hacked`")},
-        mounted=("nfs 10.0.0.1:/$(touch /log/hacked) rw,nolock as `touch /log/hacked` on node1",),
+        mounted=("nfs 10.0.0.1:/$(touch /log/hacked) rw,nolock,retry=0 as `touch /log/hacked` on node1",),
         files={"log/hacked": ""},
     ),
     Case(
@@ -243,13 +243,13 @@ ROOT = (
         "rootvolume",
         "rootvolume=10.0.0.9:/other rootfs=nfs4 mountopts=vers=4.1",
         BOOTED,
-        mounted=("nfs4 10.0.0.9:/other rw,vers=4.1 as osr:web:1 on node1",),
+        mounted=("nfs4 10.0.0.9:/other rw,vers=4.1,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "com-rootvolume",
         "com-rootvolume=nfs:10.0.0.9:/other",
         BOOTED,
-        mounted=("nfs 10.0.0.9:/other rw,nolock as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.9:/other rw,nolock,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "server-comes-later",
@@ -258,7 +258,7 @@ ROOT = (
         boot={"down": 2},
         says=("failed: mount.nfs: Connection refused",),
         files={"log/main_loop": "0\n"},
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:1 on node1",) * 3,
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:1 on node1",) * 3,
     ),
     Case(
         "server-never-comes",
@@ -274,7 +274,7 @@ ROOT = (
         ("cmdline", "netroot eth0", "settled", "settled"),
         boot={"down": 9},
         files={"log/main_loop": "0\n"},
-        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:1 on node1",),
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "disk",

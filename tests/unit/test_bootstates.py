@@ -10,19 +10,23 @@ from types import MappingProxyType
 import pytest
 
 from osrd.engine.bootstates import BootStates, Overlay
-from osrd.model.bootevent import BootEvent, Leased, Sent
+from osrd.model.bootevent import BootEvent, Leased, Refused, Sent
 from osrd.model.cluster import Cluster
+from osrd.model.finding import Finding
 from osrd.model.image import NodeReport
-from osrd.model.settings import BootWay, Settings, TftpSettings, WatchSettings
+from osrd.model.settings import BootWay, RootSettings, Settings, TftpSettings, WatchSettings
 from osrd.model.view import BootProgress, BootState, NodeView
 from osrd.observe.serverlog import LogFile, open_server_log
 from osrd.parse.clusterconf import parse_cluster
 from osrd.parse.serverlog import boot_event
 from osrd.plan.bootstates import after_event, after_report, directory_of, stage_of
 from tests.conftest import REPOSITORY
+from tests.eventually import eventually_async
 
 MAC, IP = "00:0c:29:c9:c6:f5", "192.168.122.171"
 TFTP = TftpSettings()
+STRANGE = "00:0c:29:00:00:99"
+SETTINGS = Settings(roots=(RootSettings("fc11", path="/srv/root"),), watch=WatchSettings(boot_limit=0.05))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,10 @@ TFTP = TftpSettings()
         (f"Nov 27 dnsmasq-tftp[1]: sent /srv/tftp/osr/a b to {IP}", Sent(IP, "/srv/tftp/osr/a b")),
         (f"RRQ from {IP} filename osr/pxelinux.0", Sent(IP, "osr/pxelinux.0")),
         (f"RRQ from ::ffff:{IP} filename /osr/ldlinux.c32 remapped to x", Sent(IP, "/osr/ldlinux.c32 remapped to x")),
+        (f"dnsmasq-dhcp[1]: DHCPDISCOVER(osr0) {STRANGE.upper()} ignored", Refused(STRANGE)),
+        (f"DHCPDISCOVER(osr0) 192.168.122.9 {STRANGE} no address available", Refused(STRANGE)),
+        (f"DHCPDISCOVER from {STRANGE} via osr0: network 192.168.122.0/24: no free leases", Refused(STRANGE)),
+        (f"DHCPDISCOVER from {STRANGE} via osr0", None),
         (f"DHCPDISCOVER(osr0) {MAC}", None),
         (f"file /srv/tftp/osr/pxelinux.cfg/01 not found for {IP}", None),
         (f"failed sending /srv/tftp/osr/pxelinux.0 to {IP}", None),
@@ -56,6 +64,8 @@ def test_lines_of_servers(line: str, event: BootEvent | None) -> None:
         ("/srv/tftp/osr/pxelinux.0", BootState.LOADER),
         ("osr/grubx64.efi", BootState.LOADER),
         ("/osr/undionly.kpxe", BootState.LOADER),
+        ("osr/ipxe/boot.ipxe", BootState.LOADER),
+        ("osr/ipxe/01-00-0c-29-c9-c6-f5.ipxe", None),
         ("/srv/tftp/osr/kernels/vmlinuz-0123", BootState.KERNEL),
         ("osr/kernels/initrd-0123.img", BootState.INITRD),
         ("/srv/tftp/osr/pxelinux.cfg/01-00-0c-29-c9-c6-f5", None),
@@ -74,7 +84,7 @@ def states(*events: BootEvent | NodeReport) -> list[str]:
         match event:
             case NodeReport():
                 now = after_report(now, event)
-            case _:
+            case Leased() | Sent():
                 now = after_event(now, event, TFTP, float(when))
         seen.append(str(now.state))
     return seen
@@ -108,8 +118,8 @@ def cluster(name: str) -> Cluster:
 
 
 def test_an_address_of_two_nodes_is_nobodys() -> None:
-    assert directory_of(cluster("seed")).by_mac == {MAC: ""}
-    assert directory_of(cluster("seed-fixed")).by_address == {IP: "node1", "192.168.122.172": "node2"}
+    assert directory_of(cluster("seed"), SETTINGS).by_mac == {MAC: ""}
+    assert directory_of(cluster("seed-fixed"), SETTINGS).by_address == {IP: "node1", "192.168.122.172": "node2"}
 
 
 class Shown:
@@ -117,6 +127,7 @@ class Shown:
 
     def __init__(self) -> None:
         self.told: list[Mapping[str, BootProgress]] = []
+        self.strangers: list[tuple[str, ...]] = []
         self.events: tuple[BootEvent, ...] = ()
 
     def fileno(self) -> None:
@@ -128,14 +139,26 @@ class Shown:
     def close(self) -> None:
         """Nothing to close."""
 
+    def tell(self, findings: tuple[Finding, ...]) -> None:
+        assert {finding.code for finding in findings} <= {"unknown-machine"}
+        self.strangers.append(tuple(finding.value for finding in findings))
+
+    def state(self) -> str:
+        return str(self.told[-1]["node1"].state)
+
+    def late(self) -> str:
+        """What is said of node1 because it is not up, "" for nothing."""
+        finding = self.told[-1]["node1"].late
+        return "" if finding is None else finding.message
+
 
 def test_only_what_changes_is_told() -> None:
     shown = Shown()
 
     async def play() -> None:
         loop = asyncio.get_running_loop()
-        boots = BootStates(loop, shown.told.append, open_log=lambda _: shown, clock=lambda: 7.0)
-        boots.follow(directory_of(cluster("seed-fixed")), Settings())
+        boots = BootStates(loop, shown.told.append, shown.tell, open_log=lambda _: shown, clock=lambda: 7.0)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), Settings())
         shown.events = (LEASE, Leased("00:00:00:00:00:01", "192.168.122.9"), Sent("192.168.122.9", "osr/pxelinux.0"))
         boots.look()
         boots.look()
@@ -147,16 +170,104 @@ def test_only_what_changes_is_told() -> None:
     assert shown.told == [{"node1": BootProgress(BootState.DHCP, 7.0)}, {"node1": BootProgress(BootState.UP, 50.0)}]
 
 
+def test_each_step_is_told_although_they_are_heard_of_at_once() -> None:
+    shown = Shown()
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
+        boots.heard([LEASE, LOADER, LOADER])
+        boots.heard([KERNEL, INITRD])
+        await eventually_async(lambda: shown.state() == "initrd", "its initrd")
+        boots.close()
+
+    asyncio.run(play())
+    states = [told["node1"].state for told in shown.told]
+    assert list(dict.fromkeys(states)) == ["dhcp", "loader", "kernel", "initrd"]
+
+
+def test_a_flood_is_not_drawn_out() -> None:
+    shown = Shown()
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
+        boots.heard([LOADER, KERNEL] * 2000)
+        boots.close()
+
+    asyncio.run(play())
+    assert len(shown.told) == 1
+
+
 def test_a_node_without_an_address_of_its_own_is_known_by_its_lease() -> None:
     shown = Shown()
 
     async def play() -> None:
-        boots = BootStates(asyncio.get_running_loop(), shown.told.append, open_log=lambda _: shown)
-        boots.follow(replace(directory_of(cluster("seed-fixed")), by_address={}), Settings())
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(replace(directory_of(cluster("seed-fixed"), SETTINGS), by_address={}), Settings())
         boots.heard([Leased(MAC, "192.168.122.50"), Sent("192.168.122.50", "osr/pxelinux.0")])
+        await eventually_async(lambda: shown.state() == "loader", "it has a loader")
+        boots.close()
 
     asyncio.run(play())
-    assert shown.told[-1]["node1"].state is BootState.LOADER
+
+
+def test_a_boot_that_takes_too_long_is_told_until_it_ends() -> None:
+    shown, says = Shown(), []
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
+        boots.heard([LOADER])
+        assert shown.late() == ""
+        boots.heard([KERNEL, INITRD])
+        await eventually_async(lambda: shown.state() == "initrd", "its initrd")
+        await eventually_async(shown.late, "it is late")
+        says.append(shown.late())
+        boots.reported([report("root", 2e9)])
+        says.append(shown.late())
+        boots.reported([report("up", 2e9)])
+        says.append(shown.late())
+        boots.close()
+
+    asyncio.run(play())
+    assert "has not mounted its root 192.168.122.1:/mnt/virtual/nfsosr/fc11" in says[0]
+    assert "does not come up" in says[1]
+    assert says[2] == ""
+
+
+@pytest.mark.parametrize(
+    "root",
+    [RootSettings("fc11"), RootSettings("fc11", path="/srv/root", kernel="/boot/vmlinuz")],
+    ids=["elsewhere", "no-report"],
+)
+def test_who_cannot_say_that_it_is_up_is_not_late(root: RootSettings) -> None:
+    settings = replace(SETTINGS, roots=(root,))
+    assert directory_of(cluster("seed-fixed"), SETTINGS).volumes.keys() == {"node1", "node2"}
+    assert directory_of(cluster("seed-fixed"), settings).volumes == {}
+
+
+def test_a_disk_of_its_own_hides_what_a_node_says() -> None:
+    text = (REPOSITORY / "tests/fixtures/seed-fixed.conf").read_bytes().replace(b'fstype="nfs"', b'fstype="ext4"')
+    assert directory_of(parse_cluster(text, "cluster.conf"), SETTINGS).volumes == {}
+
+
+def test_the_latest_machines_that_are_no_nodes_are_told() -> None:
+    shown = Shown()
+    many = [f"00:0c:29:00:00:{number:02}" for number in range(10, 20)]
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        known = directory_of(cluster("seed-fixed"), SETTINGS)
+        boots.follow(known, SETTINGS)
+        boots.heard([Refused(MAC), Refused(STRANGE)])
+        boots.heard([Refused(STRANGE)])
+        boots.follow(replace(known, by_mac={**known.by_mac, STRANGE: "node3"}), SETTINGS)
+        boots.heard([Refused(mac) for mac in many])
+        boots.close()
+
+    asyncio.run(play())
+    assert shown.strangers == [(STRANGE,), (), tuple(many[-8:])]
 
 
 def test_views_that_say_the_same_stay_the_same_objects() -> None:

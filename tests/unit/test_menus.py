@@ -141,7 +141,7 @@ def test_a_signed_grub_uses_tftp() -> None:
 def test_unknown_machines_get_a_message_and_leave_the_network_boot() -> None:
     desired = Desirer().desire(inputs(node(1)))
     assert "LOCALBOOT 0" in text(desired, "pxelinux.cfg/default")
-    assert "SAY This machine is no node of cluster web" in text(desired, "pxelinux.cfg/default")
+    assert "SAY This machine is no node that cluster web serves" in text(desired, "pxelinux.cfg/default")
     assert text(desired, "ipxe/default.ipxe").endswith("exit 1\n")
     assert "chain --autofree 01-${netX/mac:hexhyp}.ipxe || chain --autofree default.ipxe\n" in text(
         desired, "ipxe/boot.ipxe"

@@ -50,7 +50,11 @@ class Running:
             emit=self.reconciler.teller.emit,
         )
         self.engine = WholeEngine(
-            self.reconciler, roots, builder, BootStates(loop, self.reconciler.teller.boots), loop
+            self.reconciler,
+            roots,
+            builder,
+            BootStates(loop, self.reconciler.teller.boots, self.reconciler.teller.strangers),
+            loop,
         )
         self.reconciler.after_run = lambda run: self.engine.ran(run, pipeline.settings)
         self.engine.subscribe(self.events.append)

@@ -31,7 +31,7 @@ osr_bind() {
         return 1
     }
     source=$(osr_node_tree "$tree") || {
-        osr_why="no CDSL directory for node $(osr_get nodeid) in $tree" osr_fix="osrctl cdsl add-node $(osr_get nodeid) on the boot host"
+        osr_why="no CDSL directory for node $(osr_get nodeid) in $tree" osr_fix="osrctl cdsl repair on the boot host, whose cluster.conf must have the node"
         return 1
     }
     link=$(osr_get cdsllink)

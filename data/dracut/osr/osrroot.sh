@@ -41,6 +41,11 @@ case $volume in
             *,ro,* | *,rw,*) ;;
             *) volume="$volume${options:+,}rw" ;;
         esac
+        # mount.nfs would try for two minutes before anybody is told; osr-retry tries longer.
+        case ",$options," in
+            *,retry=*) ;;
+            *) volume="$volume,retry=0" ;;
+        esac
         handler=/sbin/nfsroot
         ;;
     block:* | virtiofs:* | virtfs:*) exit 0 ;; # mounted by osr-retry, which needs no interface

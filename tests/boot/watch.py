@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far nodes are, as somebody sees it who watches the bus."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+
+from tests.boot.lab import Lab
+from tests.end_to_end.monitor import Monitor
+
+_NODES = "/org/opensharedroot/Osrd1/nodes/"
+#: All steps of a boot. Where iPXE is in the firmware no loader is fetched; its first script counts as one.
+WHOLE = ["dhcp", "loader", "kernel", "initrd", "root", "up"]
+
+
+class Watch:
+    """Watches from the moment of its making. Times are this host's, of when the signal came."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._monitor = Monitor(lab)
+        self._file = lab.directory / "states.log"
+
+    @property
+    def seen(self) -> list[tuple[str, str, str]]:
+        """Time, node id and state of every change."""
+        return [
+            (signal["time"], signal["path"].removeprefix(_NODES), signal["arguments"][1]["BootState"])
+            for signal in list(self._monitor.seen)
+            if signal["path"].startswith(_NODES)
+            and signal["signal"] == "PropertiesChanged"
+            and "BootState" in signal["arguments"][1]
+        ]
+
+    def is_up(self, nodeid: int) -> bool:
+        return self.states(nodeid)[-1:] == ["up"]
+
+    def states(self, nodeid: int) -> list[str]:
+        """What a node went through; a loader that fetches several files tells so several times."""
+        return [state for state, _ in groupby(state for _, node, state in self.seen if node == str(nodeid))]
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """What is seen in the block is written down beside the consoles."""
+        try:
+            yield
+        finally:
+            self._file.write_text("".join(f"{time} node {node} {state}\n" for time, node, state in self.seen))
