@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Makes a checkout runnable: `bootstrap.sh demo`, `test`, or `boot` (tests in which machines boot). As root it
 # installs the distribution's packages that are missing; as anybody else it says which command would, and goes on only
-# if none is needed. Servers that would start by themselves on this machine are installed in CI only; ganesha for boot,
-# too.
+# if none is needed. Servers that would start by themselves on this machine are installed in CI only, and for boot, where
+# none is started.
 set -eu
 purpose=${1:-demo}
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 log=$(mktemp)
+policy=/usr/sbin/policy-rc.d
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -94,10 +95,11 @@ ganesha.nfsd|nfs-ganesha|nfs-ganesha
 rpcbind|rpcbind|rpcbind
 mkfs.ext4|e2fsprogs|e2fsprogs
 nsenter|util-linux|util-linux
-LIST
-    [ "$purpose,${CI:-}" != test,true ] || cat <<'LIST'
 dhcpd|isc-dhcp-server|dhcp-server
 kea-dhcp4|kea-dhcp4-server|kea
+in.tftpd|tftpd-hpa|tftp-server
+LIST
+    [ "$purpose,${CI:-}" != test,true ] || cat <<'LIST'
 mkfs.btrfs|btrfs-progs|btrfs-progs
 LIST
 }
@@ -146,6 +148,12 @@ install_packages() {
         return
     fi
     export DEBIAN_FRONTEND=noninteractive
+    if [ "$purpose" = boot ] && [ ! -e "$policy" ]; then
+        # Debian asks it whether a service may start on its installation: a DHCP server must not answer this network.
+        trap 'rm -f "$log" "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     # Somebody else may hold dpkg's lock, and a mirror that is being updated contradicts itself for a moment.
     again="-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300"
     for try in 1 2 3; do

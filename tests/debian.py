@@ -76,12 +76,17 @@ def install(root: Path, packages: Sequence[str]) -> None:
 
 
 def entered(
-    root: Path, *argv: str, check: bool = True, environment: dict[str, str] | None = None, timeout: float = 900
+    root: Path,
+    *argv: str,
+    check: bool = True,
+    environment: dict[str, str] | None = None,
+    timeout: float = 900,
+    within: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program in ``root`` as in a chroot with /dev, /proc, /sys and /run, in mount and process namespaces of
-    its own: nothing that it starts or mounts outlives it."""
+    its own: nothing that it starts or mounts outlives it. ``within`` comes before the command: where ``root`` is."""
     done = subprocess.run(
-        [*_PRIVATE, "sh", "-c", _ENTER, "sh", str(root), *argv],
+        [*within, *_PRIVATE, "sh", "-c", _ENTER, "sh", str(root), *argv],
         env=_ENVIRONMENT | (environment or {}),
         stdin=subprocess.DEVNULL,
         check=False,

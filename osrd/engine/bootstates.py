@@ -12,7 +12,7 @@ from osrd.model.bootevent import BootEvent, Leased, Refused, Sent
 from osrd.model.finding import Finding
 from osrd.model.image import NodeReport
 from osrd.model.settings import Settings
-from osrd.model.view import BootProgress, NodeView
+from osrd.model.view import BootProgress, BootState, NodeView
 from osrd.observe.serverlog import ServerLog, open_server_log
 from osrd.plan.bootstates import BOOTING, Directory, after_event, after_report, late, stranger
 
@@ -48,6 +48,8 @@ class BootStates:
         self._known: dict[str, BootProgress] = {}
         self._reports: tuple[NodeReport, ...] = ()
         self._directory = Directory({}, {})
+        #: by node, whether it asked for an address after its last loader; of others that is not known
+        self._asked: dict[str, bool] = {}
         self._leases: dict[str, str] = {}  # address to node, of nodes that have none of their own
         self._began: dict[str, float] = {}  # by node, when its loader was fetched, by the clock of the loop
         self._timer: asyncio.TimerHandle | None = None
@@ -96,7 +98,8 @@ class BootStates:
             if not node:
                 continue
             was = self._known.get(node, BootProgress())
-            progress = after_event(was, event, self._settings.tftp, now)
+            asked = self._asked.get(node, True)
+            progress = after_event(was, event, self._settings.tftp, now, asked=asked)
             if progress.state is not was.state:
                 if node in stepped and len(self._waiting) < _FLOOD:
                     self._waiting.appendleft(event)
@@ -104,6 +107,10 @@ class BootStates:
                     break
                 stepped.add(node)
             self._known[node] = progress
+            if isinstance(event, Leased):
+                self._asked[node] = True
+            elif progress.state is BootState.LOADER and node in self._asked:
+                self._asked[node] = False
         self._tell(before)
         self._meet(refused)
 

@@ -82,8 +82,11 @@ def stage_of(path: str, tftp: TftpSettings) -> BootState | None:
     return BootState.LOADER if loads else None
 
 
-def after_event(now: BootProgress, event: Leased | Sent, tftp: TftpSettings, when: float) -> BootProgress:
-    """How far a node is after a server did something for it."""
+def after_event(
+    now: BootProgress, event: Leased | Sent, tftp: TftpSettings, when: float, *, asked: bool = True
+) -> BootProgress:
+    """How far a node is after a server did something for it. ``asked``: it asked for an address after its last loader,
+    as every firmware does; some TFTP servers tell of a transfer long after it, when nobody has confirmed the end."""
     if isinstance(event, Leased):
         fresh = now.state in (BootState.UNKNOWN, BootState.OFF)
         return BootProgress(BootState.DHCP, when) if fresh else now
@@ -91,6 +94,8 @@ def after_event(now: BootProgress, event: Leased | Sent, tftp: TftpSettings, whe
     if stage is None or (stage is now.state and stage is not BootState.LOADER):
         return now
     backwards = _ORDER.index(stage) < _ORDER.index(now.state)
+    if backwards and stage is BootState.LOADER and not asked:
+        return now
     if backwards and stage is not BootState.LOADER and now.state is not BootState.UP:
         return now  # PXELINUX fetches the kernel and the initrd in the order of its menu
     return BootProgress(stage, when)

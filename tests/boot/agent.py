@@ -8,7 +8,7 @@ _AGENT = """#!/bin/sh
 # NUMBER COMMAND: runs it, and prints what it said between two marks.
 exec </dev/ttyS1 >/dev/ttyS0 2>&1
 stty -echo
-echo "OSR-UP $(hostname)"
+printf '\nOSR-UP %s\n' "$(hostname)"
 while read -r number command; do
     echo "OSR-BEGIN $number"
     output=$(sh -c "$command" 2>&1)
@@ -40,10 +40,19 @@ _MASKED = (
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "fstrim.timer",
+    "rpcbind.service",
+    "rpcbind.socket",
+    "rpc-statd-notify.service",
+    "systemd-pstore.service",
+    "systemd-update-utmp.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
 )
 
 #: drivers of the emulated machines alone: unpacking all of them costs each boot a minute
-_DRACUT = """omit_dracutmodules+=" kernel-modules kernel-modules-extra qemu qemu-net lvm dm btrfs mdraid i18n "
+_DRACUT = """omit_dracutmodules+=" kernel-modules kernel-modules-extra qemu qemu-net lvm dm "
+omit_dracutmodules+=" btrfs mdraid i18n ifcfg lunmask modsign nvdimm overlay-root resume terminfo virtiofs "
 add_drivers+=" virtio_net virtio_pci virtio_blk virtio_rng ext4 "
 compress="zstd"
 """

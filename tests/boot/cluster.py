@@ -3,7 +3,7 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.boot.lab import CONF, PLACE, SERVER, Lab
@@ -13,10 +13,11 @@ from tests.debian import copy
 from tests.end_to_end.serving import MAC1, MAC2, cluster_xml, corrected, node_xml
 from tests.eventually import eventually
 
-#: what emulation needs: a console, and no opinion of the kernel on how late a busy host delivers timers
+#: what emulation needs: a console, no opinion of the kernel on how late a busy host delivers timers, none of the
+#: precautions against processors, which cost an emulated one most
 APPEND = (
     "console=ttyS0 loglevel=4 systemd.show_status=no net.ifnames=0 no_timer_check nowatchdog"
-    " rcupdate.rcu_cpu_stall_suppress=1"
+    " rcupdate.rcu_cpu_stall_suppress=1 mitigations=off audit=0 edd=off"
 )
 #: seconds for a boot under emulation on a busy machine; a boot that fails ends much earlier, by what it says
 PATIENCE = 600.0
@@ -42,15 +43,16 @@ def nfs_cluster(
     boot: str = "way = full",
     servers: Servers = DNSMASQ,
     templates: Mapping[str, str] | None = None,
+    append: str = APPEND,
     more: str = "",
 ) -> Iterator[Lab]:
     """The servers run, the root is prepared, and the nodes have something to boot. ``boot`` are lines of [boot],
-    ``templates`` those of the administrator."""
+    ``templates`` those of the administrator; ``append`` goes to the kernel."""
     root = work / "root"
     root.mkdir(parents=True)
     copy(bootable, root)
     conf = corrected().replace(b'fstype="nfs"', f'fstype="{fstype}"'.encode())
-    with Lab(conf, _configuration(boot, servers) + more) as lab:
+    with Lab(conf, configuration(boot, servers, append) + more) as lab:
         for name, text in (templates or {}).items():
             (lab.directory / "etc/templates").mkdir(exist_ok=True)
             (lab.directory / "etc/templates" / name).write_text(text)
@@ -74,24 +76,30 @@ def disk_cluster(bootable: Path, disk: Path, fstype: str) -> Iterator[Lab]:
     volume = f'fstype="nfs" name="{SERVER}:{PLACE}"'
     node = node_xml("node1", 1, "192.168.122.171", MAC1).replace(volume, f'fstype="{fstype}" name="/dev/vda"')
     conf = cluster_xml([node], 1).encode()
-    with Lab(conf, _configuration("way = static", DNSMASQ)) as lab:
+    with Lab(conf, configuration("way = static")) as lab:
         lab.inside("mount", "-o", "loop", str(disk), PLACE)
         prepare(lab, ("node1",))
         lab.start_bus()
         lab.start()
         eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
-        eventually(lambda: not [job for job in lab.ask("jobs")["jobs"] if job["state"] == "running"], "osrd rests")
+        wait_for_rest(lab)
         assert lab.stop() == 0
         lab.inside("umount", "--recursive", PLACE)
         DNSMASQ.start(lab)
         yield lab
 
 
-def _configuration(boot: str, servers: Servers) -> str:
+def configuration(boot: str = "way = full", servers: Servers = DNSMASQ, append: str = APPEND) -> str:
+    """An osrd.conf."""
     text = CONF
-    for key, value in (("append", APPEND), ("boot", boot), ("root", ""), ("dhcp", servers.settings)):
+    for key, value in (("append", append), ("boot", boot), ("root", ""), ("dhcp", servers.settings)):
         text = text.replace(f"{{{key}}}", value)
     return text + _BUILD
+
+
+def wait_for_rest(lab: Lab) -> None:
+    """Until osrd has nothing to do."""
+    eventually(lambda: not [job for job in lab.ask("jobs")["jobs"] if job["state"] == "running"], "osrd rests", 60)
 
 
 def prepare(lab: Lab, nodes: tuple[str, ...] = ("node1", "node2")) -> None:
@@ -115,9 +123,12 @@ def machines(lab: Lab, firmware: Firmware = Firmware.BIOS) -> Iterator[tuple[Mac
             machine.pull_the_plug()
 
 
+def machine_one(lab: Lab, disks: tuple[Path, ...] = ()) -> AbstractContextManager[Machine]:
+    return switched_on(Machine(lab, "node1", MAC1, disks=disks))
+
+
 @contextmanager
-def machine_one(lab: Lab, disks: tuple[Path, ...] = ()) -> Iterator[Machine]:
-    machine = Machine(lab, "node1", MAC1, disks=disks)
+def switched_on(machine: Machine) -> Iterator[Machine]:
     try:
         machine.switch_on()
         yield machine

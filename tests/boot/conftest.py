@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot import agent
 from tests.boot.lab import Lab
+from tests.boot.roots import make_bootable
 from tests.conftest import REPOSITORY
-from tests.debian import BOOKWORM, copy, install, kept
-from tests.initrd.conftest import PACKAGES, debian  # noqa: F401 - a fixture
-
-_MORE = ("openssh-server",)
+from tests.initrd.conftest import debian  # noqa: F401 - a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +24,5 @@ def logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.fixture(scope="session")
 def bootable(debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
-    """A Debian with an SSH server that obeys its second serial line: not to be written in."""
-
-    def make(root: Path) -> None:
-        copy(debian, root)
-        install(root, _MORE)
-        agent.install(root)
-
-    key = [BOOKWORM, *PACKAGES, *_MORE, Path(agent.__file__).read_text()]
-    return kept("boot", key, make, tmp_path_factory.mktemp("debian-boot"))
+    """The root of all: not to be written in."""
+    return make_bootable(debian, tmp_path_factory.mktemp("debian-boot"))

@@ -81,12 +81,15 @@ class Lab(Sandbox):
         #: what the DHCP and TFTP servers do, for osrd and for people
         self.server_log = self.directory / "servers.log"
         self._taps = 0
+        self._nfs: subprocess.Popen[bytes] | None = None
         hold = _HOLD.format(bridge=BRIDGE, server=SERVER, place=PLACE)
         argv = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", hold]
         self._holder = self.spawn(argv, stdout=subprocess.PIPE)
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"ready\n"
         self.wrapper = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--"]
+        #: the same with this machine's network
+        self.mounts = ["nsenter", f"--target={self._holder.pid}", "--mount", "--"]
 
     def inside(self, *argv: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a program in the namespaces."""
@@ -96,9 +99,10 @@ class Lab(Sandbox):
         assert not check or done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, check: bool = True) -> str:
         """An osrctl command of this host's administrator, who sees the mounts that osrd sees; what it printed."""
-        return self.inside(sys.executable, "-m", "osrd.cli.main", "--config", str(self.osrd_conf), *arguments).stdout
+        argv = [sys.executable, "-m", "osrd.cli.main", "--config", str(self.osrd_conf), *arguments]
+        return self.inside(*argv, check=check).stdout
 
     def tap(self) -> str:
         """A new cable; the name of its end for a machine."""
@@ -128,20 +132,30 @@ class Lab(Sandbox):
                 shutil.copy(file, self.logs)
         super().close()
 
-    def start_nfs(self) -> "subprocess.Popen[bytes]":
-        """Start the NFS server on osrd's list of exports. Version 3 finds its services through rpcbind."""
+    def start_nfs(self) -> None:
+        """Start the NFS server on osrd's list of exports, also once more. Version 3 finds its services through
+        rpcbind."""
         work = self.directory / "nfs"
         work.mkdir(exist_ok=True)
         exports = (self.directory / "exports.d/osrd.exports").read_text()
         (work / "ganesha.conf").write_text(configuration(exports, str(work)))
+        log = work / "log"
+        before = log.stat().st_size if log.exists() else 0
         with (work / "output").open("ab") as output:
-            self.spawn([*self.wrapper, "rpcbind", "-f", "-w"], stdout=output, stderr=output)
-            argv = ["ganesha.nfsd", "-F", "-f", f"{work}/ganesha.conf", "-L", f"{work}/log", "-p", f"{work}/pid"]
-            server = self.spawn([*self.wrapper, *argv], stdout=output, stderr=output)
+            if self._nfs is None:
+                self.spawn([*self.wrapper, "rpcbind", "-f", "-w"], stdout=output, stderr=output)
+            argv = ["ganesha.nfsd", "-F", "-f", f"{work}/ganesha.conf", "-L", str(log), "-p", f"{work}/pid"]
+            server = self._nfs = self.spawn([*self.wrapper, *argv], stdout=output, stderr=output)
 
         def serving() -> bool:
-            assert server.poll() is None, (work / "output").read_text() + (work / "log").read_text()[-3000:]
-            return "NFS SERVER INITIALIZED" in (work / "log").read_text() if (work / "log").exists() else False
+            said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
+            assert server.poll() is None, (work / "output").read_text() + said[-3000:]
+            return "NFS SERVER INITIALIZED" in said
 
         eventually(serving, "the NFS server serves", 60)
-        return server
+
+    def stop_nfs(self) -> None:
+        """From now on mounts are refused."""
+        assert self._nfs is not None
+        self._nfs.kill()
+        self._nfs.wait()

@@ -21,6 +21,7 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 #: The less translated code is kept, the sooner QEMU 7.2 is done with looking what of it a write has changed: with its
 #: default of a gibibyte two machines stand still for minutes after they have left the initrd.
 _ACCELERATION = "tcg,tb-size=128"
+_ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r")
 
 
 class Firmware(StrEnum):
@@ -48,10 +49,10 @@ class Machine:
 
     @property
     def console(self) -> str:
-        """What it said since it was switched on."""
+        """What it said since it was switched on; firmware speaks to a terminal, whose orders are left out."""
         if not self.log.exists():
             return ""
-        return self.log.read_bytes()[self._from :].decode(errors="replace").replace("\r", "")
+        return _ORDERS.sub("", self.log.read_bytes()[self._from :].decode(errors="replace"))
 
     @property
     def running(self) -> bool:

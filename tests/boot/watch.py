@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far nodes are, as somebody sees it who watches the bus."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Any
 
 from tests.boot.lab import Lab
 from tests.end_to_end.monitor import Monitor
@@ -13,23 +14,28 @@ _NODES = "/org/opensharedroot/Osrd1/nodes/"
 WHOLE = ["dhcp", "loader", "kernel", "initrd", "root", "up"]
 
 
+#: time, node id and state
+Change = tuple[str, str, str]
+
+
 class Watch:
-    """Watches from the moment of its making. Times are this host's, of when the signal came."""
+    """Watches from the moment of its making, and calls ``told`` with each change, in a thread. Times are this host's,
+    of when the signal came."""
 
-    def __init__(self, lab: Lab) -> None:
-        self._monitor = Monitor(lab)
+    def __init__(self, lab: Lab, told: Callable[[Change], object] = lambda change: None) -> None:
+        self.seen: list[Change] = []
+        self._told = told
         self._file = lab.directory / "states.log"
+        self._monitor = Monitor(lab, self._hear)
 
-    @property
-    def seen(self) -> list[tuple[str, str, str]]:
-        """Time, node id and state of every change."""
-        return [
-            (signal["time"], signal["path"].removeprefix(_NODES), signal["arguments"][1]["BootState"])
-            for signal in list(self._monitor.seen)
-            if signal["path"].startswith(_NODES)
-            and signal["signal"] == "PropertiesChanged"
-            and "BootState" in signal["arguments"][1]
-        ]
+    def _hear(self, signal: dict[str, Any]) -> None:
+        if not signal["path"].startswith(_NODES) or signal["signal"] != "PropertiesChanged":
+            return
+        state = signal["arguments"][1].get("BootState")
+        if state is not None:
+            change = signal["time"], signal["path"].removeprefix(_NODES), state
+            self.seen.append(change)
+            self._told(change)
 
     def is_up(self, nodeid: int) -> bool:
         return self.states(nodeid)[-1:] == ["up"]

@@ -186,13 +186,31 @@ def test_each_step_is_told_although_they_are_heard_of_at_once() -> None:
     assert list(dict.fromkeys(states)) == ["dhcp", "loader", "kernel", "initrd"]
 
 
+def test_a_transfer_that_is_told_late_is_no_new_boot() -> None:
+    """dnsmasq says "sent" half a minute later when PXELINUX did not confirm the end of a file."""
+    shown = Shown()
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
+        for event in (LEASE, LOADER, KERNEL, INITRD, LOADER, KERNEL):
+            boots.heard([event])
+        assert shown.state() == "initrd"
+        for event in (LEASE, LOADER):
+            boots.heard([event])
+        assert shown.state() == "loader"
+        boots.close()
+
+    asyncio.run(play())
+
+
 def test_a_flood_is_not_drawn_out() -> None:
     shown = Shown()
 
     async def play() -> None:
         boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
         boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
-        boots.heard([LOADER, KERNEL] * 2000)
+        boots.heard([LEASE, LOADER, KERNEL] * 1500)
         boots.close()
 
     asyncio.run(play())
