@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from tests.debian import BOOKWORM, debootstrap, kept
-from tests.packages import build_debs
+from tests.packages import build_debs, build_rpms
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI") == "true"
@@ -50,3 +50,9 @@ def debian_minbase(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built_debs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """This checkout's Debian packages by name. Tests say that they need dpkg-buildpackage and dh."""
     return build_debs(tmp_path_factory.mktemp("debs"))
+
+
+@pytest.fixture(scope="session")
+def built_rpms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """This checkout's RPM packages by name. Tests say that they need rpmbuild."""
+    return build_rpms(tmp_path_factory.mktemp("rpms"))

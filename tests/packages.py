@@ -14,6 +14,12 @@ def build_debs(directory: Path) -> Mapping[str, Path]:
     return {path.name.partition("_")[0]: path for path in sorted(directory.glob("*.deb"))}
 
 
+def build_rpms(directory: Path) -> Mapping[str, Path]:
+    """The packages by name; without that of the source."""
+    _build("rpm", directory)
+    return {path.name.rsplit("-", 2)[0]: path for path in sorted(directory.glob("*.noarch.rpm"))}
+
+
 def _build(kind: str, directory: Path) -> None:
     done = subprocess.run(
         [REPOSITORY / "packaging/packages.sh", kind, directory],

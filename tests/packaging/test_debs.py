@@ -4,7 +4,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.needs("dpkg-buildpackage", "dh", "dh_python3", "debootstrap", "lintian", "unshare"),
 ]
+#: nothing but the packages that are offered, nothing asked
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--no-install-recommends")
 CONF = "[dhcp]\nbackend = none\n"
 PUBLISHED = ("srv/tftp/osr/pxelinux.cfg/default", "etc/exports.d/osrd.exports")
 
@@ -49,7 +51,7 @@ def root(dependencies: Path, tmp_path: Path) -> Iterator[Path]:
 
 def files(root: Path) -> set[str]:
     """Everything there is, apart from what dpkg and systemd note down for themselves."""
-    noise = ("var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/", "tmp/")
+    noise = ("var/lib/apt/", "var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/", "tmp/")
     paths = (str(path.relative_to(root)) for path in root.rglob("*"))
     return {path for path in paths if not path.startswith(noise)}
 
@@ -117,6 +119,39 @@ def test_the_story_of_a_boot_host(root: Path, built_debs: Mapping[str, Path], tm
     }
 
 
+def test_the_words_of_the_wiki_page_in_a_shared_root(root: Path, built_debs: Mapping[str, Path]) -> None:
+    """By the names of 2011: modules that dracut finds, tools that need no library of the daemon's."""
+    before = files(root)
+    offer(root, built_debs.values())
+    packages = ("osr-dracut-module", "comoonics-cdsl-py", "osr-dracut-module-cluster")
+    entered(root, *APT, "install", *packages)
+    listed = entered(root, "dracut", "--list-modules", "--no-kernel").stdout.split()
+    assert {"osr", "osr-cluster", "osr-network"} <= set(listed)
+    assert (root / "etc/kernel/postinst.d/00osr").stat().st_mode & 0o111
+    libraries, hidden = root / "usr/lib/python3/dist-packages", root / "root"
+    for library in ("pyinotify.py", "pyudev", "systemd"):
+        shutil.move(libraries / library, hidden)
+    shutil.copy(REPOSITORY / "tests/fixtures/seed-fixed.conf", root / "tmp/cluster.conf")
+    entered(root, "osrctl", "check", "/tmp/cluster.conf")
+    asked = entered(root, "com-queryclusterconf", "-f", "/tmp/cluster.conf", "nodeids")
+    assert asked.stdout.split() == ["1", "2"]
+    for name in ("cdslinvadm", "cdslinvchk", "mkcdsl", "mkcdslinfrastructure", "rmcdsl", "searchcdsls"):
+        entered(root, f"com-{name}", "--version")
+    for library in ("pyinotify.py", "pyudev", "systemd"):
+        shutil.move(hidden / library, libraries)
+
+    # The daemon's package has the tools as well, and takes their place.
+    entered(root, *APT, "install", "osrd")
+    assert installed(root) == {"osrd", "osr-dracut-module", "osr-dracut-module-cluster"}
+    entered(root, "com-mkcdsl", "--version")
+    entered(root, *APT, "install", "osr-cdsl-tools")
+    assert installed(root) == {"osr-cdsl-tools", "osr-dracut-module", "osr-dracut-module-cluster"}
+    entered(root, "com-mkcdsl", "--version")
+
+    entered(root, *APT, "purge", "osr*")
+    assert files(root) - before == {"etc/exports.d", "srv/tftp", "srv/tftp/osr"}
+
+
 def older(deb: Path, directory: Path) -> Path:
     """The same package as the previous version."""
     unpacked, previous = directory / "unpacked", directory / "previous.deb"
@@ -126,3 +161,21 @@ def older(deb: Path, directory: Path) -> Path:
     subprocess.run(["dpkg-deb", "-b", unpacked, previous], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(unpacked)
     return previous
+
+
+def offer(root: Path, debs: Iterable[Path]) -> None:
+    """The packages are what apt knows, beside what is installed."""
+    repository = root / "tmp/repository"
+    repository.mkdir()
+    for deb in debs:
+        shutil.copy(deb, repository)
+    index = subprocess.run(["dpkg-scanpackages", "."], cwd=repository, check=True, capture_output=True).stdout
+    (repository / "Packages").write_bytes(index)
+    (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/tmp/repository ./\n")
+    entered(root, *APT, "update")
+
+
+def installed(root: Path) -> set[str]:
+    """Of our packages."""
+    listed = entered(root, "dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n").stdout.splitlines()
+    return {line[4:] for line in listed if line.startswith("ii ") and line[4:].startswith("osr")}
