@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments().parse_args(argv)
     if arguments.build or arguments.copy:
         return _apart(arguments)
-    # asyncio uses TLS where there is any, and osrd never does: without it OpenSSL's half of that is not loaded.
-    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+    # asyncio uses TLS where there is any, and dbus-next GLib; osrd never does: so they are not loaded.
+    for unused in ("ssl", "gi"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     from osrd.main import EXIT_FAILED, Options, run  # noqa: PLC0415 - `osrd --help` should be instant
 
     options = Options(

@@ -190,7 +190,7 @@ def _dbus(places: Places) -> Iterator[Item]:
 
 def _for_people(places: Places) -> Iterator[Item]:
     for path in _below(SOURCE / "man"):
-        yield _copied(path, f"{places.prefix}/share/man/man{path.suffix[1:]}")
+        yield Item(f"{places.prefix}/share/man/man{path.suffix[1:]}/{path.name}", _naming(path, places))
     completions = DATA / "completions"
     yield _copied(completions / "osrctl", f"{places.prefix}/share/bash-completion/completions")
     yield _copied(completions / "osrctl.fish", f"{places.prefix}/share/fish/vendor_completions.d")
@@ -202,7 +202,15 @@ def _for_people(places: Places) -> Iterator[Item]:
     yield _copied(DATA / "polkit/50-osr-admins.rules.example", examples, "50-osr-admins.rules")
     for path in _below(SOURCE / "osrd/plan/templates"):
         yield _copied(path, f"{examples}/templates")
-    yield Item(f"{places.sysconfdir}/osrd/osrd.conf", (DATA / "osrd.conf").read_bytes(), config=True)
+    yield Item(f"{places.sysconfdir}/osrd/osrd.conf", _naming(DATA / "osrd.conf", places), config=True)
+
+
+def _naming(path: Path, places: Places) -> bytes:
+    """A file that names places of the installation."""
+    text = path.read_text()
+    for usual, here in (("/usr/share/doc/osrd", places.documents), ("/usr/share/osrd", places.share)):
+        text = text.replace(usual, here)
+    return text.encode()
 
 
 def modules(places: Places) -> Iterator[Item]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, refuse
 
 #: has the distribution's libraries, where the checkout's .venv has others
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -49,7 +49,7 @@ def test_twice_is_once_and_uninstalled_is_nothing(tmp_path: Path) -> None:
 
 
 def test_every_file_of_the_source_has_its_place(tmp_path: Path) -> None:
-    make("install", DESTDIR=tmp_path, PREFIX="/usr")
+    make("install", DESTDIR=tmp_path, PREFIX="/usr", COMPILE="no")
     names = {path.name for path in tmp_path.rglob("*")}
     sources = {
         path.name for top in ("data", "man", "osrd") for path in (REPOSITORY / top).rglob("*") if path.is_file()
@@ -66,12 +66,16 @@ def test_every_file_of_the_source_has_its_place(tmp_path: Path) -> None:
         assert os.access(copy, os.X_OK)
 
 
-def test_units_name_the_programs_of_their_prefix(tmp_path: Path) -> None:
+def test_files_name_the_places_of_their_prefix(tmp_path: Path) -> None:
     make("install", DESTDIR=tmp_path, PREFIX="/opt/o", COMPILE="no")
     unit = (tmp_path / "opt/o/lib/systemd/system/osrd.service").read_text()
     assert "\nExecStart=/opt/o/sbin/osrd\n" in unit
     assert "\nExecReload=kill -HUP $MAINPID\n" in unit
     assert (tmp_path / "opt/o/sbin/osrd").is_file()
+    build = (tmp_path / "opt/o/lib/systemd/system/osrd-build@.service").read_text()
+    assert "\nExecStart=/opt/o/sbin/osrd --build\n" in build
+    assert "/opt/o/share/doc/osrd/examples" in (tmp_path / "opt/o/share/man/man8/osrd.8").read_text()
+    assert "/opt/o/share/doc/osrd/examples" in (tmp_path / "etc/osrd/osrd.conf").read_text()
 
 
 def test_what_an_administrator_wrote_stays(tmp_path: Path) -> None:
@@ -139,6 +143,9 @@ def test_a_prefix_that_no_line_could_hold_is_refused(tmp_path: Path) -> None:
 
 def test_the_installed_programs_run_on_the_distributions_python(tmp_path: Path) -> None:
     """From there and with its libraries; nothing of the user's own gets in, and nothing is written there."""
+    libraries = "click, dbus_next, jinja2, lxml, pyinotify, pyudev, rich, systemd"
+    if subprocess.run([SYSTEM_PYTHON, "-I", "-W", "ignore", "-c", f"import {libraries}"], check=False).returncode:
+        refuse(f"{SYSTEM_PYTHON} lacks some of {libraries}")
     prefix = tmp_path / "prefix"
     make("install", PREFIX=prefix, SYSCONFDIR=prefix / "etc", POLICYDIR=prefix / "share", DESTDIR="/")
     before = tree(prefix)
