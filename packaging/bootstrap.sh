@@ -48,6 +48,8 @@ systemd-nspawn|systemd-container|systemd-container
 busybox|busybox|busybox
 strace|strace|strace
 ip|iproute2|iproute
+nft|nftables|nftables
+iptables-legacy iptables-nft|iptables|iptables-legacy
 setpriv|util-linux|util-linux
 dhclient|isc-dhcp-client|dhcp-client
 tftp|tftp-hpa|tftp

@@ -12,6 +12,7 @@ import click
 from osrd import __version__
 from osrd.cli.commands_cdsl import cdsl
 from osrd.cli.commands_check import check
+from osrd.cli.commands_doctor import doctor
 from osrd.cli.commands_edit import node
 from osrd.cli.commands_initrd import initrd
 from osrd.cli.commands_monitor import monitor
@@ -120,6 +121,7 @@ for _command in (
     cancel,
     monitor,
     check,
+    doctor,
     cdsl,
     initrd,
     root,

@@ -24,6 +24,8 @@ COLOURS = {
     "info": "cyan",
     "ready": "green",
     "running": "green",
+    "ok": "green",
+    "unknown": "yellow",
     "done": "green",
     "up": "green",
     "degraded": "yellow",
