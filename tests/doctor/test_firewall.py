@@ -75,7 +75,10 @@ NFT = {
         table inet f {
             map verdicts {
                 type inet_service : verdict
-                elements = { 69 : accept, 2049 : goto more }
+                elements = { 69 : accept, 2049 : goto more, 20048 : goto silent }
+            }
+            chain silent {
+                counter
             }
             chain more {
                 ip saddr 192.168.122.50 accept
@@ -85,7 +88,7 @@ NFT = {
                 type filter hook input priority 0; policy drop;
                 udp dport vmap @verdicts
                 tcp dport vmap @verdicts
-                th dport 111 accept
+                th dport { 111, 20048 } accept
             }
         }""",
 }
