@@ -95,7 +95,7 @@ def _missing(path: str, error: NotFoundError, severity: Severity) -> Finding:
         NO_CLUSTER_CONF,
         severity,
         error.message.removeprefix(f"{path}: "),
-        "create it (cluster.conf(5), or the example in osrd.conf(5)); it is picked up at once",
+        "create it (cluster.conf.osr(5) has an example); it is picked up at once",
         Place(path),
     )
 

@@ -3,7 +3,11 @@
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import TypeVar
 
 from osrd.model.errors import OsrdError
 from osrd.model.host import Host, Inotify, RootOnHost, Space
@@ -33,12 +37,29 @@ _INOTIFY = "/proc/sys/fs/inotify"
 _OF_A_ROOT = 100
 #: Directories below the TFTP root that are counted at most.
 _MOST = 100_000
+#: Seconds for a root to answer.
+_PATIENCE = 5.0
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+
+
+T = TypeVar("T")
+
+
+def within(seconds: float, work: Callable[[], T], otherwise: T) -> T:
+    """What ``work`` gives, ``otherwise`` when that takes longer: a file system on a server that is gone answers
+    nothing, and whoever waits for it waits for ever. The thread ends with the process."""
+    given = [otherwise]
+    thread = Thread(target=lambda: given.append(work()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return given[-1]
 
 
 def look(settings: Settings) -> Host:
     """Everything but the packet filter, which only programs can tell."""
     threads, versions = _nfs()
+    paths = [root.path for root in settings.roots if root.path]
+    silent = frozenset(path for path in paths if not within(_PATIENCE, partial(_answers, path), False))
     return Host(
         family=_family(),
         privileged=os.geteuid() == 0,
@@ -52,16 +73,16 @@ def look(settings: Settings) -> Host:
         nfs_threads=threads,
         nfs_versions=versions,
         selinux=_selinux(),
-        labels=_labels(settings),
+        labels=_labels((settings.tftp.root, settings.tftp.directory)),
         nfs_may_export_all=not text_of(f"{_SELINUX}/booleans/nfs_export_all_rw").startswith("0"),
         confined=_confined(),
         inotify=_inotify(),
         directories=_directories(settings),
-        spaces=tuple(_spaces(settings)),
+        spaces=tuple(_spaces(settings, [path for path in paths if path not in silent])),
         closed=tuple(_closed((settings.tftp.directory, *map(os.path.dirname, filter(None, _server_files(settings)))))),
         memory=_memory(),
         synchronised=_synchronised(),
-        roots=tuple(_root(root.name, root.path) for root in settings.roots if root.path),
+        roots=tuple(_root(root.name, root.path, silent) for root in settings.roots if root.path),
     )
 
 
@@ -86,10 +107,10 @@ def _selinux() -> str:
     return {"1": "enforcing", "0": "permissive"}.get(text_of(f"{_SELINUX}/enforce").strip(), "")
 
 
-def _labels(settings: Settings) -> dict[str, str]:
-    """The types of what servers read: the TFTP directory, and roots that are exported."""
+def _labels(paths: Iterable[str]) -> dict[str, str]:
+    """The types of what servers read."""
     found = {}
-    for path in (settings.tftp.root, settings.tftp.directory, *(root.path for root in settings.roots if root.path)):
+    for path in paths:
         try:
             label = os.getxattr(path, "security.selinux").rstrip(b"\0").decode(errors="replace").split(":")
         except OSError:
@@ -142,12 +163,10 @@ def _directories(settings: Settings) -> int:
     return count + _OF_A_ROOT * sum(root.takes_images for root in settings.roots)
 
 
-def _spaces(settings: Settings) -> Iterable[Space]:
+def _spaces(settings: Settings, roots: Iterable[str]) -> Iterable[Space]:
     """Where osrd writes, each file system once. What is not there yet is made in the first directory above it."""
     seen: set[int] = set()
-    paths = [settings.paths.state, settings.tftp.directory, settings.paths.runtime]
-    paths += [root.path for root in settings.roots if root.path]
-    for wanted in paths:
+    for wanted in (settings.paths.state, settings.tftp.directory, settings.paths.runtime, *roots):
         path = _present(wanted)
         try:
             device, found = os.stat(path).st_dev, os.statvfs(path)
@@ -192,7 +211,15 @@ def _synchronised() -> bool | None:
     return None if state < 0 else state != _TIME_ERROR
 
 
-def _root(name: str, path: str) -> RootOnHost:
+def _answers(path: str) -> bool:
+    with suppress(OSError):  # an answer, too
+        os.statvfs(path)
+    return True
+
+
+def _root(name: str, path: str, silent: frozenset[str]) -> RootOnHost:
+    if path in silent:
+        return RootOnHost(name, path, f"{path} does not answer: its server is gone, or the way to it")
     try:
         with Inside.open(path) as inside:
             dracut = find_dracut(NodeView(inside))

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from osrd.observe.host import look
+from osrd.observe.host import _answers, look, within
 from osrd.observe.hostsockets import sockets
 from tests.conftest import REPOSITORY
 from tests.dhcp.network import NIC, Network
@@ -148,6 +150,14 @@ def test_the_watches_of_root_are_counted(tmp_path: Path) -> None:
     # Others on this machine come and go; fifty are more than they.
     assert after.used_watches - before.used_watches > 25
     assert after.watches == int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
+
+
+def test_a_root_that_does_not_answer_holds_nobody_up() -> None:
+    never = Event()
+    assert within(0.05, never.wait, False) is False
+    assert within(5, lambda: "here", "gone") == "here"
+    assert within(5, partial(_answers, "/nonexistent"), False) is True
+    never.set()
 
 
 def test_the_program_behind_a_socket() -> None:
