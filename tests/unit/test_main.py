@@ -267,7 +267,7 @@ def test_a_host_without_cluster_conf_is_ready_and_picks_it_up(host: BootHost) ->
     host.cluster_conf.parent.joinpath("osrd.conf").touch()
     with Daemon(host) as daemon:
         daemon.hears("READY=1")
-        assert daemon.heard("STATUS=ready: 0 nodes") == 1
+        assert daemon.heard("STATUS=ready: no cluster yet") == 1
         assert "<3>" not in daemon.log.read_text(), "no error"
         host.cluster_conf.write_bytes(text)
         eventually(host.entry(1).exists, "node 1 is published")
