@@ -15,7 +15,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 case $kind in
-    deb) tool=dpkg-buildpackage packages="dpkg-dev debhelper dh-python" ;;
+    deb) tool=dpkg-buildpackage packages="build-essential debhelper dh-python pkgconf" ;;
     rpm) tool=rpmbuild packages=rpm ;;
     *) echo "usage: packages.sh deb|rpm [DIRECTORY]" >&2 && exit 2 ;;
 esac

@@ -10,21 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.debian import BOOKWORM, copy, entered, install, kept, overlaid
 from tests.end_to_end.miniroot import add_kernel, make_root
 from tests.end_to_end.serving import MAC1, MAC2
 from tests.eventually import eventually
+from tests.host import readme
 from tests.host.boothost import CLUSTER, DROP_INS, OSRD_CONF, SETTINGS, SHARED, BootHost
-from tests.host.installing import install_osrd
 
 PACKAGES = (
+    *readme.PACKAGES,
     *("systemd-sysv", "dbus", "polkitd", "libpam-systemd", "iproute2", "procps", "libglib2.0-bin"),
-    *("dnsmasq", "nfs-kernel-server", "pxelinux", "syslinux-common", "grub-common", "grub-efi-amd64-bin"),
+    *("nfs-kernel-server", "pxelinux", "syslinux-common", "grub-common", "grub-efi-amd64-bin"),
     *("python3-click", "python3-dbus-next", "python3-jinja2", "python3-lxml", "python3-pyinotify", "python3-pyudev"),
     *("python3-rich", "python3-systemd"),
 )
 #: an operator, who is in osr-admins, and somebody else
 OPERATOR, SOMEBODY = "olga", "sam"
+
+#: a clone of the repository, and what is in this one besides
+_CHECKOUT = "/root/osrd"
+_LEFT_OUT = (".git", ".venv", ".hypothesis", "*_cache", "__pycache__", "build")
 
 _NETWORK = """[Unit]
 Description=The network of the nodes
@@ -58,7 +64,7 @@ def host_debian(debian_minbase: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="package")
 def machine(host_debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootHost]:
-    """The machine, booted; osrd is installed and was never started.
+    """The machine, booted; osrd is installed as README tells it: packaged there, from a copy of this checkout.
 
     Not for the whole session: to systemd two containers that one program starts are one, since they share a cgroup.
     """
@@ -68,14 +74,16 @@ def machine(host_debian: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         machine = BootHost(root, work / "console")
         try:
             machine.start()
+            for command in readme.INSTALLATION:
+                machine.run("sh", "-ec", f"cd {_CHECKOUT}\n{command}", timeout=600)
             yield machine
         finally:
             machine.stop()
 
 
 def _prepare(root: Path) -> None:
-    install_osrd(root)
-    entered(root, "journalctl", "--update-catalog")
+    (root / "etc/dpkg/dpkg.cfg.d/small").unlink()  # osrd's own documentation is wanted
+    shutil.copytree(REPOSITORY, root / _CHECKOUT.lstrip("/"), ignore=shutil.ignore_patterns(*_LEFT_OUT))
     for user in (OPERATOR, SOMEBODY):
         entered(root, "useradd", "--user-group", user)
     units = root / "etc/systemd/system"

@@ -75,6 +75,15 @@ class Container:
         """What the command prints, without the end of the last line."""
         return self.run(*argv, user=user).stdout.rstrip("\n")
 
+    def typed(self, command: str, words: str) -> str:
+        """What a terminal shows of root's command, to which ``words`` are typed."""
+        argv = [*self._enter(""), "script", "--quiet", "--return", "--command", command, "/dev/null"]
+        done = subprocess.run(
+            argv, input=words, capture_output=True, text=True, env=_ENVIRONMENT, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout.replace("\r\n", "\n")
+
     def spawn(self, *argv: str | Path, user: str = "", output: Path) -> "subprocess.Popen[bytes]":
         """A command that goes on; all it says is in ``output``."""
         with output.open("wb") as file:

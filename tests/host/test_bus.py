@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
 from tests.end_to_end.serving import MAC3, node_xml
 from tests.eventually import eventually
 from tests.host.boothost import NAME, NODE1, NODE2, ROOT, TOOLS, BootHost
@@ -19,10 +18,9 @@ _RULE = "/etc/polkit-1/rules.d/50-osr-admins.rules"
 
 @pytest.fixture
 def admins(host: BootHost) -> BootHost:
-    """With the example rule, as it tells to use it."""
-    host.run("groupadd", "--force", "osr-admins")
+    """With the example rule, where README tells to put it."""
     host.run("usermod", "--append", "--groups", "osr-admins", OPERATOR)
-    host.write(_RULE, (REPOSITORY / "data/polkit/50-osr-admins.rules.example").read_text())
+    host.run("cp", "/usr/share/doc/osrd/examples/50-osr-admins.rules", "/etc/polkit-1/rules.d")
     return host
 
 
