@@ -65,6 +65,21 @@ def test_the_journal_knows_what_happened(host: BootHost) -> None:
     assert "A published file was changed by somebody else" in explained
 
 
+def test_what_is_logged_is_changed_while_it_runs(host: BootHost) -> None:
+    level = ("systemctl", "service-log-level", "osrd")
+    assert host.says(*level) == "info"
+    host.run(*level, "error")
+    host.entry(MAC1).write_bytes(b"DEFAULT something else\n")
+    eventually(lambda: host.entry(MAC1).read_bytes() != b"DEFAULT something else\n", "the entry is repaired")
+    assert host.says(*level) == "error"
+    host.wait_true("the run has ended")
+    assert host.events(MessageId.DRIFT_FOUND) == []
+    refused = ("set-property", NAME, "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1", "LogLevel", "s")
+    assert host.run("busctl", *refused, "debug", user="nobody", check=False).returncode != 0
+    host.run(*level, "info")
+    assert host.says(*level) == "info"
+
+
 def test_killed_it_comes_back(host: BootHost) -> None:
     pid = host.main_pid()
     host.run("systemctl", "kill", "--signal=KILL", "osrd")
