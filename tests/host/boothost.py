@@ -3,10 +3,10 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from osrd.engine.journal import MessageId
 from tests.end_to_end.serving import MAC1, MAC2, cluster_xml, node_xml
@@ -26,6 +26,8 @@ DROP_INS = f"/run/systemd/system/{UNIT}.d"
 TFTP = "/srv/tftp/osr"
 NODE1, NODE2 = node_xml("node1", 1, "192.168.122.171", MAC1), node_xml("node2", 2, "192.168.122.172", MAC2)
 
+T = TypeVar("T")
+
 OSRD_CONF = f"""[boot]
 server = 192.168.122.1
 [root fc11]
@@ -37,6 +39,11 @@ reload = none
 quiet = 0.2s
 poll = 1s
 """
+
+
+def soon(check: Callable[[], T], what: str) -> T:
+    """eventually(), for a machine in a machine that may be busy."""
+    return eventually(check, what, 60)
 
 
 class BootHost(Container):

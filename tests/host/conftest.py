@@ -14,9 +14,8 @@ from tests.conftest import REPOSITORY
 from tests.debian import BOOKWORM, copy, entered, install, kept, overlaid
 from tests.end_to_end.miniroot import add_kernel, make_root
 from tests.end_to_end.serving import MAC1, MAC2
-from tests.eventually import eventually
 from tests.host import readme
-from tests.host.boothost import CLUSTER, DROP_INS, OSRD_CONF, SETTINGS, SHARED, BootHost
+from tests.host.boothost import CLUSTER, DROP_INS, OSRD_CONF, SETTINGS, SHARED, BootHost, soon
 
 PACKAGES = (
     *readme.PACKAGES,
@@ -105,7 +104,7 @@ def host(machine: BootHost) -> Iterator[BootHost]:
     machine.run("systemctl", "start", "osrd")
     machine.run("systemctl", "reload", "osrd")
     names = {machine.entry(mac).name for mac in (MAC1, MAC2)}
-    eventually(lambda: machine.entries().keys() == names, "an initrd is built, and both nodes boot it", 60)
+    soon(lambda: machine.entries().keys() == names, "an initrd is built, and both nodes boot it")
     machine.wait_true("everything is as cluster.conf says")
     machine.turn_page()
     yield machine
@@ -122,7 +121,7 @@ def shared(host: BootHost) -> BootHost:
     if not host.path(f"{SHARED}/cdsl.local").is_symlink():
         host.run("osrctl", "cdsl", "init", "fc11")
         host.run("osrctl", "cdsl", "make", "fc11", "/etc/motd")
-    eventually(host.mounted, "the tree of node 1 is mounted")
+    soon(host.mounted, "the tree of node 1 is mounted")
     return host
 
 

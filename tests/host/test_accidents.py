@@ -13,8 +13,7 @@ import pytest
 
 from osrd.engine.journal import MessageId
 from tests.end_to_end.serving import MAC1, MAC3, cluster_xml, node_xml
-from tests.eventually import eventually
-from tests.host.boothost import CLUSTER, NODE1, NODE2, SHARED, TOOLS, BootHost
+from tests.host.boothost import CLUSTER, NODE1, NODE2, SHARED, TOOLS, BootHost, soon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -49,7 +48,7 @@ def appended(host: BootHost) -> dict[str, int]:
 
 def test_killed_in_the_middle_of_a_publication(host: BootHost) -> None:
     host.nodes(many_nodes(), version=2)
-    eventually(lambda: len(host.entries()) == NODES, "all nodes have an entry", 60)
+    soon(lambda: len(host.entries()) == NODES, "all nodes have an entry")
     assert appended(host) == {"none": NODES}
     seen = []
     for number in range(ROUNDS):
@@ -61,7 +60,7 @@ def test_killed_in_the_middle_of_a_publication(host: BootHost) -> None:
             assert time.monotonic() - begin < 60, "nothing is published"
         os.kill(pid, signal.SIGKILL)
         seen.append(appended(host))
-        eventually(lambda: host.main_pid() != 0, "systemd starts it again", 60)
+        soon(lambda: host.main_pid() != 0, "systemd starts it again")
         host.wait_true("everything is true again")
         assert appended(host) == {word.decode(): NODES}
         host.run("systemctl", "reset-failed", "osrd")
@@ -81,13 +80,13 @@ def test_killed_in_the_middle_of_a_change_of_the_root(shared: BootHost, tmp_path
     before = digest(directory)
     pid = shared.main_pid()
     command = shared.spawn("osrctl", "cdsl", "make", "fc11", "/srv", output=tmp_path / "said")
-    eventually(lambda: len(staged(shared)) > SOME, "some of it is copied", 60)
-    shared.run("systemctl", "kill", "--signal=KILL", "osrd")
+    soon(lambda: len(staged(shared)) > SOME, "some of it is copied")
+    shared.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "osrd")
     assert digest(directory) == before
     assert command.wait(60) != 0
-    eventually(lambda: shared.main_pid() not in (0, pid), "systemd starts it again")
+    soon(lambda: shared.main_pid() not in (0, pid), "systemd starts it again")
     shared.wait_true("everything is true again")
-    eventually(lambda: not staged(shared), "what was staged is gone")
+    soon(lambda: not staged(shared), "what was staged is gone")
     assert digest(directory) == before
     assert not directory.is_symlink()
     shared.run("osrctl", "cdsl", "check", "fc11")
@@ -123,7 +122,7 @@ def own_disk(host: BootHost) -> Iterator[BootHost]:
         host.run("mount", "--bind", there, place)
     host.run("mkdir", "/srv/tftp/osr")
     host.run("systemctl", "start", "osrd")
-    eventually(lambda: len(host.entries()) == 2, "all is published there", 60)
+    soon(lambda: len(host.entries()) == 2, "all is published there")
     yield host
     host.run("systemctl", "stop", "osrd")
     host.run("umount", *places, disk)
@@ -139,7 +138,7 @@ def test_a_full_disk(own_disk: BootHost) -> None:
     resize(host, host.says("df", "--output=used", "/srv/disk").split()[-1] + "k")
     host.nodes([NODE1, NODE2, NODE3], version=2)
     host.settings(append="quiet")
-    told = eventually(lambda: host.events(MessageId.PUBLISH_FAILED), "the journal tells of it")
+    told = soon(lambda: host.events(MessageId.PUBLISH_FAILED), "the journal tells of it")
     assert "free some space" in told[0]
     assert host.get("State") == "degraded"
     assert host.entries() == before, "what was published is whole"
@@ -157,7 +156,7 @@ def test_rebooted(shared: BootHost) -> None:
     three = cluster_xml([NODE1, NODE2, NODE3], 2)
     shared.reboot(meanwhile=lambda disk: (disk / CLUSTER.lstrip("/")).write_text(three))
     shared.wait_true("everything is true again")
-    eventually(shared.entry(MAC3).exists, "what was edited meanwhile is published")
+    soon(shared.entry(MAC3).exists, "what was edited meanwhile is published")
     assert shared.entry(MAC1).read_bytes() == before
-    eventually(shared.mounted, "the tree of node 1 is mounted again")
+    soon(shared.mounted, "the tree of node 1 is mounted again")
     assert shared.show("NRestarts") == "0"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.serving import MAC3, node_xml
-from tests.eventually import eventually
-from tests.host.boothost import NAME, NODE1, NODE2, ROOT, TOOLS, BootHost
+from tests.host.boothost import NAME, NODE1, NODE2, ROOT, TOOLS, BootHost, soon
 from tests.host.conftest import OPERATOR, SOMEBODY
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
@@ -25,7 +24,7 @@ def admins(host: BootHost) -> BootHost:
 
 
 def test_an_operator_rebuilds_an_initrd_without_root(admins: BootHost) -> None:
-    eventually(lambda: admins.bus("call", "Manager", "ListImages", "a{sv}", "0") != [[]], "there is an image", 60)
+    soon(lambda: admins.bus("call", "Manager", "ListImages", "a{sv}", "0") != [[]], "there is an image")
     said = admins.says("osrctl", "initrd", "build", "fc11", "--force", user=OPERATOR)
     assert "built" in said
     images = admins.says("osrctl", "initrd", "list", "fc11", user=OPERATOR)
@@ -78,12 +77,12 @@ def test_nobody_else_takes_the_name(host: BootHost) -> None:
 def test_gdbus_sees_signals_while_cluster_conf_is_edited(host: BootHost, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     monitor = host.spawn("gdbus", "monitor", "--system", "--dest", NAME, user="nobody", output=heard)
-    eventually(lambda: "is owned by" in heard.read_text(), "gdbus listens")
+    soon(lambda: "is owned by" in heard.read_text(), "gdbus listens")
     host.nodes((NODE1, NODE2, NODE3), version=2)
     for word in ("Manager.Reconciled", f"{ROOT}/nodes/3", "ObjectManager.InterfacesAdded"):
-        eventually(lambda word=word: word in heard.read_text(), f"a signal about {word}")  # type: ignore[misc]
+        soon(lambda word=word: word in heard.read_text(), f"a signal about {word}")  # type: ignore[misc]
     host.nodes((NODE1, NODE2), version=3)
-    eventually(lambda: "ObjectManager.InterfacesRemoved" in heard.read_text(), "the node is gone")
+    soon(lambda: "ObjectManager.InterfacesRemoved" in heard.read_text(), "the node is gone")
     monitor.kill()
 
 
@@ -92,7 +91,7 @@ def test_the_bus_is_restarted(host: BootHost) -> None:
     pid = host.main_pid()
     host.run("systemctl", "restart", "dbus")
     host.nodes((NODE1, NODE2, NODE3), version=2)
-    eventually(host.entry(MAC3).exists, "what is edited is published")
+    soon(host.entry(MAC3).exists, "what is edited is published")
     host.wait_true("everything is true, and the bus knows")
     assert f"{ROOT}/nodes/3" in host.says("busctl", "--list", "tree", NAME)
     assert host.main_pid() == pid

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.serving import MAC1, MAC3, node_xml
-from tests.eventually import eventually
-from tests.host.boothost import NODE1, NODE2, OSRD_CONF, SETTINGS, TOOLS, BootHost
+from tests.host.boothost import NODE1, NODE2, OSRD_CONF, SETTINGS, TOOLS, BootHost, soon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -48,7 +47,7 @@ def test_a_day_of_edits(host: BootHost) -> None:
             host.run("osrctl", "initrd", "build", "fc11", "--force")
         if edit == WARM:
             warm = held(pid)
-    end = eventually(lambda: calm(pid, warm), "no more files and tasks than before")
+    end = soon(lambda: calm(pid, warm), "no more files and tasks than before")
     print(f"after {EDITS} edits: {begin} -> {warm} -> {end}")
     assert end.memory - warm.memory < SLACK
     assert host.show("NRestarts") == "0"
@@ -66,16 +65,16 @@ def one_edit(host: BootHost, dice: random.Random, version: int) -> None:
     match dice.choice(("address", "address", "gone", "mistake", "drift", "ask")):
         case "address":
             host.nodes([NODE1, NODE2, third], version)
-            eventually(lambda: f",{address}," in hosts(host), "node3 has its address")
+            soon(lambda: f",{address}," in hosts(host), "node3 has its address")
         case "gone":
             host.nodes([NODE1, NODE2], version)
-            eventually(lambda: "node3" not in hosts(host), "node3 is gone")
+            soon(lambda: "node3" not in hosts(host), "node3 is gone")
         case "mistake":
             host.nodes([NODE1, NODE2, third, third], version)
-            eventually(lambda: host.get("ConfigVersion") == version, "it is seen")
+            soon(lambda: host.get("ConfigVersion") == version, "it is seen")
         case "drift":
             host.entry(MAC1).write_bytes(b"something else\n")
-            eventually(lambda: host.entry(MAC1).read_bytes().endswith(b"IPAPPEND 2\n"), "it is repaired")
+            soon(lambda: host.entry(MAC1).read_bytes().endswith(b"IPAPPEND 2\n"), "it is repaired")
         case "ask":
             host.bus("call", "Manager", "ListNodes", "a{sv}", "0", user="nobody")
 

@@ -9,9 +9,8 @@ import pytest
 from tests.debian import copy
 from tests.end_to_end.miniroot import add_kernel, make_root
 from tests.end_to_end.serving import MAC1, MAC2, cluster_xml
-from tests.eventually import eventually
 from tests.host import readme
-from tests.host.boothost import CLUSTER, NODE1, NODE2, SETTINGS, TOOLS, BootHost
+from tests.host.boothost import CLUSTER, NODE1, NODE2, SETTINGS, TOOLS, BootHost, soon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -54,7 +53,7 @@ def test_the_commands_of_the_readme(prepared: BootHost) -> None:
     assert "2 nodes" in host.show("StatusText")
     assert "Nodes:      2\n" in said["osrctl status"]
     entries = {host.entry(mac).name for mac in (MAC1, MAC2)}
-    eventually(lambda: host.entries().keys() == entries, "both nodes have an entry", 60)
+    soon(lambda: host.entries().keys() == entries, "both nodes have an entry")
 
     prepare, make, shell, check = readme.ROOT
     assert f"{ROOT}: no findings" in host.typed(prepare, "y\n")

@@ -4,8 +4,7 @@
 import pytest
 
 from tests.end_to_end.serving import MAC1
-from tests.eventually import eventually
-from tests.host.boothost import CLUSTER, TOOLS, BootHost
+from tests.host.boothost import CLUSTER, TOOLS, BootHost, soon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -26,6 +25,6 @@ def test_without_cluster_conf_it_is_quiet_healthy_and_says_what_to_do(fresh_host
 def test_the_first_cluster_conf_is_taken_at_once(fresh_host: BootHost) -> None:
     fresh_host.run("systemctl", "start", "osrd")
     fresh_host.nodes()
-    eventually(lambda: fresh_host.get("NodeCount") == 2, "osrd has seen it")
-    eventually(fresh_host.path("/srv/tftp/osr/pxelinux.cfg/default").exists, "something is published")
+    soon(lambda: fresh_host.get("NodeCount") == 2, "osrd has seen it")
+    soon(fresh_host.path("/srv/tftp/osr/pxelinux.cfg/default").exists, "something is published")
     assert not fresh_host.entry(MAC1).exists(), "there is no kernel for it"

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mounts that the service makes are the host's own, and outlive it."""
 
-import signal
-
 import pytest
 
-from tests.eventually import eventually
-from tests.host.boothost import LINK, SHARED, TOOLS, BootHost
+from tests.host.boothost import LINK, SHARED, TOOLS, BootHost, soon
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
 
@@ -23,14 +20,13 @@ def test_it_stays_when_osrd_is_restarted_or_killed(shared: BootHost) -> None:
     shared.restart()
     assert shared.mounted() == [before]
     pid = shared.main_pid()
-    shared.run("systemctl", "kill", f"--signal={signal.SIGKILL.name}", "osrd")
-    eventually(lambda: shared.main_pid() not in (0, pid), "systemd starts it again")
+    shared.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "osrd")
+    soon(lambda: shared.main_pid() not in (0, pid), "systemd starts it again")
     shared.wait_true("everything is true again")
     assert shared.mounted() == [before]
 
 
 def test_it_comes_back_when_somebody_unmounts_it(shared: BootHost) -> None:
-    (before,) = shared.mounted()
     shared.run("umount", LINK)
-    eventually(lambda: shared.mounted() not in ([], [before]), "it is mounted again")
+    soon(shared.mounted, "it is mounted again")
     assert shared.says("cat", f"{SHARED}/cdsl.local/etc/motd")
