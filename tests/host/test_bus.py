@@ -92,7 +92,7 @@ def test_the_bus_is_restarted(host: BootHost) -> None:
     host.run("systemctl", "restart", "dbus")
     host.nodes((NODE1, NODE2, NODE3), version=2)
     soon(host.entry(MAC3).exists, "what is edited is published")
-    host.wait_true("everything is true, and the bus knows")
-    assert f"{ROOT}/nodes/3" in host.says("busctl", "--list", "tree", NAME)
+    soon(lambda: f"{ROOT}/nodes/3" in host.says("busctl", "--list", "tree", NAME), "osrd is on the new bus")
+    host.wait_true("everything is true")
     assert host.main_pid() == pid
     host.run("systemctl", "restart", "systemd-logind", "polkit", check=False)
