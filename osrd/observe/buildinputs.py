@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from osrd.model.image import Dracut, Fingerprint, InputKind, Kernel
 from osrd.observe.digests import ABSENT, Digests, Known
 from osrd.observe.inside import Inside
-from osrd.observe.kernels import Survey, survey_with
+from osrd.observe.kernels import DRACUT_PROGRAMS, Survey, survey_with
 from osrd.observe.nodeview import NodeView
 from osrd.parse.kernelmodules import KernelModules, parse_modules
 from osrd.plan.initrd.fingerprint import MICROCODE, Inputs, fingerprint
@@ -25,7 +25,6 @@ DEPMOD = (
     *("modules.alias", "modules.builtin", "modules.builtin.modinfo", "modules.dep", "modules.devname"),
     *("modules.order", "modules.softdep", "modules.symbols", "modules.weakdep"),
 )
-_DRACUT_PROGRAMS = ("usr/bin/dracut", "usr/sbin/dracut")
 _CONFIGURATION = "etc/dracut.conf"
 _DROP_INS = "etc/dracut.conf.d"
 #: Directories whose drop-ins all go into an image: one that is new there is an input, though no image had it yet.
@@ -153,7 +152,7 @@ class Look:
         if self._common is not None:
             return self._common
         files = self._digests.tree(dracut.modules.rpartition("/")[0], _MOST_FILES)
-        for path in _DRACUT_PROGRAMS:
+        for path in DRACUT_PROGRAMS:
             if (digest := self._digests.of(path)) != ABSENT:
                 files[path] = digest
         inputs = {(InputKind.DRACUT, path): digest for path, digest in files.items()}

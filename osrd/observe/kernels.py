@@ -38,7 +38,10 @@ _MOST_KERNELS = 64
 _LARGEST_IMAGE = 256 << 20
 _LARGEST_TEXT = 1 << 16
 _VERSION_FILE = "dracut-version.sh"
-_DRACUT_VERSION = re.compile(rb"""^\s*DRACUT_VERSION=["']?([0-9]{1,5})([^\s"';]{0,64})""", re.MULTILINE)
+#: Newer ones say their version in the program alone.
+DRACUT_PROGRAMS = ("usr/bin/dracut", "usr/sbin/dracut")
+_LARGEST_PROGRAM = 1 << 20
+_DRACUT_VERSION = re.compile(rb"""^[ \t]*DRACUT_VERSION=["']?([0-9]{1,5})([^\s"';]{0,64})""", re.MULTILINE)
 _DRACUT_PLACES = ("usr/lib/dracut", "lib/dracut", "usr/share/dracut")
 
 
@@ -158,12 +161,24 @@ def _modules(view: NodeView, version: str) -> str:
 def find_dracut(view: NodeView) -> Dracut | None:
     """The root's dracut, by what its files say."""
     for top in _DRACUT_PLACES:
-        text = view.read(f"{top}/{_VERSION_FILE}", _LARGEST_TEXT)
-        match = _DRACUT_VERSION.search(text) if text else None
-        if match:
-            version = match[1].decode()
-            return Dracut(int(version), version + match[2].decode("ascii", "replace"), f"{top}/modules.d")
+        if found := _version_in(view, f"{top}/{_VERSION_FILE}", _LARGEST_TEXT):
+            return Dracut(*found, f"{top}/modules.d")
+    for top in _DRACUT_PLACES:
+        if not view.is_directory(f"{top}/modules.d"):
+            continue
+        for program in DRACUT_PROGRAMS:
+            if found := _version_in(view, program, _LARGEST_PROGRAM):
+                return Dracut(*found, f"{top}/modules.d")
     return None
+
+
+def _version_in(view: NodeView, path: str, limit: int) -> tuple[int, str] | None:
+    text = view.read(path, limit)
+    match = _DRACUT_VERSION.search(text) if text else None
+    if match is None:
+        return None
+    version = match[1].decode()
+    return int(version), version + match[2].decode("ascii", "replace")
 
 
 def _no_kernel(view: NodeView) -> Finding:

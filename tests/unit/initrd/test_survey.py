@@ -180,6 +180,17 @@ def test_dracut(tmp_path: Path, text: str, version: int, shown: str) -> None:
     assert survey(str(tmp_path)).dracut == Dracut(version, shown)
 
 
+@pytest.mark.parametrize("program", ["usr/bin/dracut", "usr/sbin/dracut"])
+def test_a_dracut_whose_program_says_the_version(tmp_path: Path, program: str) -> None:
+    text = '#!/bin/bash\n: "$DRACUT_VERSION"\nDRACUT_VERSION="112-7"\n'
+    write(tmp_path, program, text)
+    assert survey(str(tmp_path)).dracut is None
+    write(tmp_path, "usr/lib/dracut/modules.d/80base/module-setup.sh", "check() { return 0; }\n")
+    assert survey(str(tmp_path)).dracut == Dracut(112, "112-7")
+    write(tmp_path, program, text + "#" * (1 << 20))
+    assert survey(str(tmp_path)).dracut is None
+
+
 @pytest.mark.parametrize("text", ["", "DRACUT_VERSION=", "DRACUT_VERSION=$(touch /tmp/owned)", "DRACUT_VERSION=x59"])
 def test_a_dracut_that_says_no_version(tmp_path: Path, text: str) -> None:
     write(tmp_path, "usr/lib/dracut/dracut-version.sh", text)
