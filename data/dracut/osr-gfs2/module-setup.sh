@@ -51,7 +51,7 @@ install() {
     local name
     inst_script "$moddir/osr-fs-gfs2.sh" /sbin/osr-fs-gfs2
     inst_simple "$moddir/osr-fs-lib.sh" /lib/osr/osr-fs-lib.sh
-    inst_hook cmdline 03 "$moddir/osr-gfs2-cmdline.sh"
+    inst_hook cmdline 13 "$moddir/osr-gfs2-cmdline.sh"
     inst_hook pre-mount 20 "$moddir/osr-gfs2-mount.sh"
     inst_multiple -o tunegfs2
     inst_rules 51-dlm.rules 82-gfs2-withdraw.rules

@@ -44,7 +44,7 @@ install() {
     local file
     inst_script "$moddir/osr-fs-ocfs2.sh" /sbin/osr-fs-ocfs2
     inst_simple "${moddir%ocfs2}gfs2/osr-fs-lib.sh" /lib/osr/osr-fs-lib.sh
-    inst_hook cmdline 03 "$moddir/osr-ocfs2-cmdline.sh"
+    inst_hook cmdline 13 "$moddir/osr-ocfs2-cmdline.sh"
     inst_hook pre-mount 20 "$moddir/osr-ocfs2-mount.sh"
     # The kernel calls ocfs2_hb_ctl when the last one is unmounted, also at the end of the machine.
     inst_multiple mount.ocfs2 ocfs2_hb_ctl

@@ -75,8 +75,9 @@ install() {
     for name in getparameter setparameter delparameter listparameters; do
         ln -sfn osr-param "$initdir/sbin/$name"
     done
-    # The numbers: before nfs (90) and the network providers (91 to 99); after an overlay (10) and /usr (50).
-    inst_hook cmdline 02 "$moddir/osr-cmdline.sh"
+    # The numbers: after parse-root-opts (10), which sets root where there is no systemd; before nfs (90) and the network
+    # providers (91 to 99). Later after an overlay (10) and /usr (50).
+    inst_hook cmdline 12 "$moddir/osr-cmdline.sh"
     inst_hook netroot 10 "$moddir/osr-netroot.sh"
     inst_hook initqueue/settled 60 "$moddir/osr-retry.sh"
     inst_hook initqueue/timeout 60 "$moddir/osr-timeout.sh"

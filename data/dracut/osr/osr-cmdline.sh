@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=dash disable=SC2154 # variables of dracut and of the library
-# Hook cmdline 02, sourced: reads the parameters (osr.dracut(7)), decides who mounts the root, and tells dracut's own
+# Hook cmdline 12, sourced: reads the parameters (osr.dracut(7)), decides who mounts the root, and tells dracut's own
 # scripts, which come later (nfs 90, network 91 to 99), by the variables root, netroot, rootok and by
 # /etc/cmdline.d/20-osr.conf, which the kernel command line overrides.
 

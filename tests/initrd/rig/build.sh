@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# build.sh base|ours INITDIR SOURCES SHELL MODULE...: what is in an initrd, without drivers and without packing it: base
-# are dracut's own scripts of this machine, and programs of a machine that is not there; ours are our modules by their
-# own install(), with the data of INITDIR/build. The stand-ins below are dracut's documented functions.
+# build.sh base|ours|machine INITDIR SOURCES SHELL MODULE...: what is in an initrd, without drivers and without packing
+# it: machine are programs of one that is not there, base these and dracut's own scripts of this machine; ours are our
+# modules by their own install(), with the data of INITDIR/build. The stand-ins below are dracut's documented functions.
 set -eu
 part=$1 initdir=$2 sources=$3 shell=$4
 shift 4
@@ -40,36 +40,42 @@ if [ "$part" = ours ]; then
     exit
 fi
 
-base=$(module base) network=$(module network) nfs=$(module nfs) systemd=$(module dracut-systemd)
-inst_simple "$base/dracut-lib.sh" /usr/lib/dracut-lib.sh
-inst_simple "$base/dracut-dev-lib.sh" /usr/lib/dracut-dev-lib.sh
-inst_script "$dracut/dracut-util" /usr/bin/dracut-util
-ln -sf dracut-util "$initdir/usr/bin/dracut-getarg"
-ln -sf dracut-util "$initdir/usr/bin/dracut-getargs"
-for stage in cmdline initqueue pre-pivot emergency; do
-    inst_script "$systemd/dracut-$stage.sh" "/usr/bin/dracut-$stage"
-done
-inst_script "$base/initqueue.sh" /usr/sbin/initqueue
-inst_simple "$network/net-lib.sh" /usr/lib/net-lib.sh
-inst_script "$network/netroot.sh" /usr/sbin/netroot
-inst_hook cmdline 90 "$nfs/parse-nfsroot.sh"
-inst_script "$nfs/nfsroot.sh" /usr/sbin/nfsroot
-inst_simple "$nfs/nfs-lib.sh" /usr/lib/nfs-lib.sh
-if dracut_module_included network-legacy; then
-    legacy=$(module network-legacy)
-    inst_hook cmdline 95 "$legacy/parse-vlan.sh"
-    inst_hook cmdline 96 "$legacy/parse-bond.sh"
-    inst_hook cmdline 97 "$legacy/parse-bridge.sh"
-    inst_hook cmdline 98 "$legacy/parse-ip-opts.sh"
+if [ "$part" = base ]; then
+    base=$(module base) network=$(module network) nfs=$(module nfs) systemd=$(module dracut-systemd)
+    inst_simple "$base/dracut-lib.sh" /usr/lib/dracut-lib.sh
+    inst_simple "$base/dracut-dev-lib.sh" /usr/lib/dracut-dev-lib.sh
+    inst_simple "$base/parse-root-opts.sh" /usr/lib/without-systemd/parse-root-opts.sh
+    inst_script "$dracut/dracut-util" /usr/bin/dracut-util
+    ln -sf dracut-util "$initdir/usr/bin/dracut-getarg"
+    ln -sf dracut-util "$initdir/usr/bin/dracut-getargs"
+    for stage in cmdline initqueue pre-pivot emergency; do
+        inst_script "$systemd/dracut-$stage.sh" "/usr/bin/dracut-$stage"
+    done
+    inst_script "$base/initqueue.sh" /usr/sbin/initqueue
+    inst_simple "$network/net-lib.sh" /usr/lib/net-lib.sh
+    inst_script "$network/netroot.sh" /usr/sbin/netroot
+    inst_hook cmdline 90 "$nfs/parse-nfsroot.sh"
+    inst_script "$nfs/nfsroot.sh" /usr/sbin/nfsroot
+    inst_simple "$nfs/nfs-lib.sh" /usr/lib/nfs-lib.sh
+    if dracut_module_included network-legacy; then
+        legacy=$(module network-legacy)
+        inst_hook cmdline 95 "$legacy/parse-vlan.sh"
+        inst_hook cmdline 96 "$legacy/parse-bond.sh"
+        inst_hook cmdline 97 "$legacy/parse-bridge.sh"
+        inst_hook cmdline 98 "$legacy/parse-ip-opts.sh"
+    fi
+    mkdir -p "$initdir"/usr/{bin,sbin} "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
+
+    case $shell in
+        busybox) ln -sf busybox "$initdir/usr/bin/sh" ;;
+        *) ln -sf "$shell" "$initdir/usr/bin/sh" ;;
+    esac
 fi
-mkdir -p "$initdir"/usr/{bin,sbin} "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
 
-case $shell in
-    busybox) ln -sf busybox "$initdir/usr/bin/sh" ;;
-    *) ln -sf "$shell" "$initdir/usr/bin/sh" ;;
-esac
-
-# Programs of a machine that is not there.
+# Programs of a machine that is not there. In a real image some are links to what is there.
+cd "$initdir/usr/sbin"
+rm -f sulogin mount.nfs mount.nfs4 udevadm rdsosreport modprobe rpcbind halt poweroff ifup reboot NetworkManager
+rm -f ../bin/{systemctl,setsid,udevadm}
 cat > "$initdir/usr/bin/systemctl" <<'SH'
 #!/bin/sh
 echo "systemctl $*" >> /log/calls
@@ -106,8 +112,8 @@ exec mount --bind /shared "$2"
 SH
 ln -sf mount.nfs "$initdir/usr/sbin/mount.nfs4"
 # /usr/sbin comes first in an initrd's PATH.
-for name in udevadm rdsosreport modprobe rpcbind halt poweroff ifup; do
+for name in udevadm rdsosreport modprobe rpcbind halt poweroff ifup NetworkManager; do
     printf '#!/bin/sh\necho "%s $*" >> /log/calls\n' "$name" > "$initdir/usr/sbin/$name"
 done
 printf '#!/bin/sh\necho "reboot $*" >> /log/calls\nkill -9 -1\n' > "$initdir/usr/sbin/reboot"
-chmod 0755 "$initdir"/usr/bin/{systemctl,setsid} "$initdir"/usr/sbin/{sulogin,mount.nfs,udevadm,rdsosreport,modprobe,rpcbind,halt,poweroff,ifup,reboot}
+chmod 0755 "$initdir"/usr/bin/{systemctl,setsid} "$initdir"/usr/sbin/{sulogin,mount.nfs,udevadm,rdsosreport,modprobe,rpcbind,halt,poweroff,ifup,reboot,NetworkManager}

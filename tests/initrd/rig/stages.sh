@@ -4,7 +4,11 @@
 # The stages of one boot as dracut's services (or its /init) run them, as far as the test wants them. PID 1 of the rig.
 export NEWROOT=/sysroot PATH=/usr/sbin:/usr/bin:/sbin:/bin hookdir=/lib/dracut/hooks
 read -r init < /log/init
-[ "$init" != systemd ] || export DRACUT_SYSTEMD=1
+if [ "$init" = systemd ]; then
+    export DRACUT_SYSTEMD=1
+elif [ -d /lib/without-systemd ]; then
+    cp /lib/without-systemd/parse-root-opts.sh "$hookdir/cmdline/10-parse-root-opts.sh"
+fi
 
 stage() {
     case $1,$init in
@@ -16,9 +20,6 @@ stage() {
             (
                 [ ! -e /dracut-state.sh ] || . /dracut-state.sh
                 . /lib/dracut-lib.sh
-                case $1 in
-                    cmdline) root=$(getarg root=) && rflags=$(getarg rootflags=) && fstype=$(getarg rootfstype=) ;;
-                esac
                 source_hook "$1"
                 export root rflags fstype netroot rootok
                 export -p > /dracut-state.sh

@@ -97,7 +97,7 @@ def test_what_dracut_makes_itself_is_no_content() -> None:
     taken = ["usr/bin/bash", "usr/lib/modules/6.1/kernel/fs/nfs/nfs.ko", "etc/idmapd.conf", "cdsl.local/etc/nfs.conf"]
     made = [
         *("etc/passwd", "etc/ld.so.cache", "etc/machine-id", "etc/osr/nodeids", "usr/lib/modules/6.1/modules.dep"),
-        *("usr/lib/dracut/modules.txt", "var/lib/dracut/hooks/cmdline/02-osr-cmdline.sh", "init", "dev/null"),
+        *("usr/lib/dracut/modules.txt", "var/lib/dracut/hooks/cmdline/12-osr-cmdline.sh", "init", "dev/null"),
     ]
     files = [regular(path) for path in [*made, *taken]]
     files += [ImageFile("lib", stat.S_IFLNK | 0o777, target="usr/lib"), ImageFile("etc", stat.S_IFDIR | 0o755)]
