@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-BOOKWORM, TRIXIE = "bookworm", "trixie"
+BOOKWORM, TRIXIE, FORKY = "bookworm", "trixie", "forky"
+_MIRROR = "http://deb.debian.org/debian"
+#: what debootstrap does for every suite of Debian; one that is older than the suite has no file of its name
+_SCRIPT = "/usr/share/debootstrap/scripts/sid"
 
 #: nothing of these is looked at
 _DOCUMENTS = ("doc", "doc-base", "info", "locale", "man")
@@ -65,7 +68,11 @@ def debootstrap(root: Path, suite: str = BOOKWORM) -> None:
     configuration = root / "etc/dpkg/dpkg.cfg.d/small"
     configuration.parent.mkdir(parents=True)
     configuration.write_text("".join(f"{line}\n" for line in ("force-unsafe-io", *_FILTER)))
-    _run(["debootstrap", "--variant=minbase", suite, str(root)], os.environ)
+    # The list of a suite that is not released is good for a week only, and mirrors lag behind.
+    late = root / "etc/apt/apt.conf.d/late"
+    late.parent.mkdir(parents=True)
+    late.write_text('Acquire::Check-Valid-Until "false";\n')
+    _run(["debootstrap", "--variant=minbase", suite, str(root), _MIRROR, _SCRIPT], os.environ)
 
 
 def install(root: Path, packages: Sequence[str]) -> None:

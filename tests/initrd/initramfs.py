@@ -59,7 +59,8 @@ def base(shell: str, modules: str) -> str:
 class Boot:
     """A boot that can be looked at: ``cmdline`` the kernel's, ``nics`` names and addresses, ``root`` what is in the
     shared root (a text is a file, "->TARGET" a link, None a directory), ``admin`` what is typed into one emergency
-    shell after the other, ``down`` how many mounts the server refuses."""
+    shell after the other, ``down`` how many mounts the server refuses. ``image`` is an unpacked initrd with its own
+    shell, modules and data."""
 
     place: Path
     shell: str = "dash"
@@ -71,6 +72,7 @@ class Boot:
     admin: Iterable[str] = ()
     down: int = 0
     uuid: str = ""
+    image: Path | None = None
     log: str = ""
 
     def __post_init__(self) -> None:
@@ -135,18 +137,22 @@ class Boot:
         (log / "admin").write_text("".join(f"{line}\n" for line in self.admin))
         (log / "down").write_text("down\n" * self.down)
         namespaces = ("--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
-        argv = ["unshare", *namespaces, str(RIG / "run.sh"), str(self.place), base(self.shell, self.modules)]
-        argv += [str(SOURCES), self.shell, self.modules]
+        argv = ["unshare", *namespaces, str(RIG / "run.sh"), str(self.place), self._lower()]
+        argv += [str(SOURCES), self.shell, "" if self.image else self.modules]
         done = subprocess.run(argv, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
         self.log = (log / "out").read_text()
         return self
 
+    def _lower(self) -> str:
+        return base(self.shell, self.modules) if self.image is None else str(self.image)
+
     # --- what became of it ---
 
     def text(self, name: str) -> str:
         """A file of the initrd, "" when there is none."""
-        path = self.place / "upper" / name.removeprefix("usr/") if name.startswith("usr/") else self.base / name
+        below = name.startswith("usr/") and self.image is None
+        path = self.place / "upper" / name.removeprefix("usr/") if below else self.base / name
         return path.read_text() if path.is_file() else ""
 
     def osr(self, key: str) -> str:

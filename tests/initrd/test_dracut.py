@@ -3,7 +3,9 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import pytest
 from osrd.model.image import Dracut
 from osrd.model.settings import BootWay
 from osrd.plan.initrd.data import PLACE
+from tests.conftest import REPOSITORY
 from tests.debian import entered, overlaid
-from tests.initrd.nodes import ALL, SECRET, Built, build, dracut_of, prepare
+from tests.initrd.initramfs import Boot
+from tests.initrd.nodes import ALL, SECRET, Built, build, cluster_conf, dracut_of, prepare
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs("debootstrap", "unshare", "chroot")]
 
@@ -24,6 +28,10 @@ FULL = f'dracut -f -a "osr osr-cluster" {IMAGE} $(uname -r)'
 #: and one without systemd in it, small, since nothing but what osr needs is named
 SMALL = "base kernel-modules rootfs-block osr-network osr osr-cluster"
 PLAIN = f'dracut -f --no-hostonly --reproducible -o "systemd dracut-systemd" -m "{SMALL}" {IMAGE} $(uname -r)'
+#: the same where there is no such module any more
+NEWER_PLAIN = PLAIN.replace("osr-network ", "")
+#: the first dracut-ng with other numbers for its modules
+RENUMBERED = 108
 
 Make = Callable[..., Built]
 
@@ -68,17 +76,80 @@ def image_of_ng(trixie: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield build(root, place / "image", FULL, f"/boot/initrd_sr-{kernel}.img", kernel)
 
 
-@pytest.fixture(params=["systemd", "plain", "ng"])
-def full(request: pytest.FixtureRequest, made: Make) -> Built:
+@contextmanager
+def newer_root(forky: Path, place: Path) -> Iterator[Path]:
+    with overlaid(forky, place / "overlay") as root:
+        yield root
+
+
+def osrctl_install(root: Path, *options: str) -> None:
+    argv = [sys.executable, "-m", "osrd.cli", "initrd", "install", str(root), *options]
+    subprocess.run(argv, check=True, capture_output=True, cwd=REPOSITORY)
+
+
+def newer_dracut(root: Path) -> Dracut:
+    dracut = dracut_of(root)
+    assert dracut.version >= RENUMBERED, f"{dracut.text}: not the dracut that these tests are about"
+    return dracut
+
+
+@contextmanager
+def newer(forky: Path, place: Path, command: str, *, without: str = "") -> Iterator[Built]:
+    """The full-featured image as a dracut-ng with other numbers makes it, in a root ``without`` a program. It is for
+    the machine that builds it, unless what osrctl installs says otherwise."""
+    with newer_root(forky, place) as root:
+        if without:
+            (root / without).unlink()
+        newer_dracut(root)
+        conf = root / "etc/cluster/cluster.conf"
+        conf.parent.mkdir(parents=True)
+        conf.write_bytes(cluster_conf(*ALL))
+        osrctl_install(root, "-c", str(conf))
+        (kernel,) = [directory.name for directory in (root / "lib/modules").iterdir()]
+        yield build(root, place / "image", command, f"/boot/initrd_sr-{kernel}.img", kernel)
+
+
+@pytest.fixture(scope="module")
+def image_of_networkd(forky: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    place = tmp_path_factory.mktemp("dracut-networkd")
+    with newer(forky, place, FULL, without="usr/sbin/NetworkManager") as image:
+        yield image
+
+
+@pytest.fixture(scope="module")
+def image_of_manager(forky: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    with newer(forky, tmp_path_factory.mktemp("dracut-manager"), NEWER_PLAIN) as image:
+        yield image
+
+
+#: the images that are looked at, and their network provider. The one of 059 that mounts a network root is
+#: network-legacy, which Debian 13 still has; later ones have the other two, of which NetworkManager needs no systemd.
+PROVIDERS = {
+    "systemd": "network-legacy",
+    "plain": "network-legacy",
+    "ng": "network-legacy",
+    "networkd": "systemd-networkd",
+    "manager": "network-manager",
+}
+
+
+@pytest.fixture
+def full(kind: str, request: pytest.FixtureRequest, made: Make) -> Built:
     """The full-featured image of a cluster with every kind of root: with systemd and without, and dracut-ng's."""
-    if request.param == "ng":
-        image: Built = request.getfixturevalue("image_of_ng")
+    if kind not in ("systemd", "plain"):
+        image: Built = request.getfixturevalue(f"image_of_{kind}")
         return image
-    return made({"systemd": FULL, "plain": PLAIN}[request.param], BootWay.FULL, *ALL)
+    return made({"systemd": FULL, "plain": PLAIN}[kind], BootWay.FULL, *ALL)
+
+
+@pytest.fixture(params=PROVIDERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 HOOKS = {
-    "cmdline": ["02-osr-cmdline.sh", "03-osr-gfs2-cmdline.sh", "03-osr-ocfs2-cmdline.sh"],
+    "cmdline": ["12-osr-cmdline.sh", "13-osr-gfs2-cmdline.sh", "13-osr-ocfs2-cmdline.sh"],
     "pre-udev": ["59-osr-net-rules.sh"],
     "netroot": ["10-osr-netroot.sh"],
     "initqueue/settled": ["60-osr-retry.sh"],
@@ -98,9 +169,9 @@ def osr_only(names: list[str]) -> list[str]:
 def test_the_hooks_are_where_dracut_runs_them_and_in_order(full: Built) -> None:
     assert {stage: osr_only(full.hooks(stage)) for stage in HOOKS} == HOOKS
     cmdline = full.hooks("cmdline")
-    for later in ("parse-nfsroot", "parse-ip-opts"):
-        (found,) = [name for name in cmdline if later in name]
-        assert cmdline.index("02-osr-cmdline.sh") < cmdline.index(found)
+    for later in ("parse-nfsroot", "parse-ip-opts|networkd-config|nm-config"):
+        (found,) = [name for name in cmdline if re.search(later, name)]
+        assert cmdline.index("12-osr-cmdline.sh") < cmdline.index(found)
 
 
 def test_what_calls_osr_finds_it(full: Built) -> None:
@@ -110,11 +181,24 @@ def test_what_calls_osr_finds_it(full: Built) -> None:
     assert "usr/lib/osr/osr-lib.sh" in full.listing
 
 
-def test_one_network_provider(full: Built) -> None:
-    providers = {"network-legacy", "systemd-networkd", "network-manager", "connman"} & set(full.modules)
-    assert providers == {"network-legacy"}, "the only one of 059 that mounts a network root; Debian 13 has it still"
-    assert "usr/sbin/dhclient" in full.listing
-    assert not [path for path in full.listing if path.endswith("systemd-networkd")]
+def test_one_network_provider(full: Built, kind: str) -> None:
+    known = {"network-legacy", "systemd-networkd", "network-manager", "connman"}
+    assert known & set(full.modules) == {PROVIDERS[kind]}
+    programs = {
+        "network-legacy": "dhclient",
+        "systemd-networkd": "systemd-networkd",
+        "network-manager": "NetworkManager",
+    }
+    there = {path.rpartition("/")[2] for path in full.listing if "bin/" in path or "lib/systemd/" in path}
+    assert there & set(programs.values()) == {programs[PROVIDERS[kind]]}
+
+
+def test_it_finds_its_files(full: Built, kind: str) -> None:
+    places = {"systemd-networkd": "etc/systemd/network", "network-manager": "etc/NetworkManager/system-connections"}
+    ours = [path for path in full.listing if path.startswith(tuple(places.values())) and "osr-" in path]
+    place = places.get(PROVIDERS[kind], "")
+    assert len({path for path in ours if place and path.startswith(place)}) == len(ours) == (len(ALL) if place else 0)
+    assert ("etc/osr/network-legacy" in full.listing) == (PROVIDERS[kind] == "network-legacy")
 
 
 def test_systemd_is_in_it_or_not(full: Built) -> None:
@@ -187,15 +271,41 @@ def test_nothing_is_where_dracut_sources_everything(full: Built) -> None:
 
 
 def test_its_own_shell_reads_all_scripts(full: Built) -> None:
-    script = "cd /; for f in lib/osr/*.sh sbin/osr* usr/lib/dracut/hooks/*/*osr*; do /bin/sh -n $f || exit; done"
-    subprocess.run(["chroot", full.content, "/bin/sh", "-c", script], check=True, capture_output=True)
+    scripts = [path for path in full.listing if re.search(r"/hooks/.*osr.*\.sh$|bin/osr|lib/osr/[^/]*\.sh$", path)]
+    assert len(scripts) > 20
+    script = 'cd /; for f; do /bin/sh -n "$f" || exit; done'
+    subprocess.run(["chroot", full.content, "/bin/sh", "-c", script, "sh", *scripts], check=True, capture_output=True)
+
+
+def test_its_dracut_calls_the_hooks(full: Built, tmp_path: Path) -> None:
+    """From the first one until the node's own files are there."""
+    init = "systemd" if "systemd" in full.modules else "plain"
+    boot = Boot(tmp_path, init=init, nics={"eth0": "52:54:00:00:00:01"}, image=full.content)
+    boot.run("cmdline", "pre-udev", "osr-nic eth0", "netroot eth0", "pre-pivot")
+    what = boot.dump()
+    assert boot.osr("nodeid") == "1", what
+    assert boot.text("log/mounts") == "nfs4 10.77.0.254:/srv/root rw,vers=4.2 as osr:web:1 on node1\n", what
+    assert boot.bound("/cluster/cdsl/local") == "/cluster/cdsl/1", what
+    assert "59-osr.rules" in {path.name for path in (boot.base / "etc/udev/rules.d").iterdir()}
+    assert boot.asked == 0, what
+    assert boot.shared("cluster/cdsl/1/.osr/report").is_file(), what
+
+
+def test_its_dracut_calls_the_hooks_of_failure(full: Built, kind: str, tmp_path: Path) -> None:
+    init = "systemd" if "systemd" in full.modules else "plain"
+    boot = Boot(tmp_path, init=init, nics={"eth0": "52:54:00:00:99:99"}, image=full.content)
+    boot.run("cmdline", "netroot eth0", "timeout")
+    assert boot.asked == 1, boot.dump()
+    assert ("NetworkManager --configure-and-quit" in boot.text("log/calls")) == (kind == "manager")
+    assert "is in no node's configuration" in boot.diagnosis + boot.log
+    assert "nodes known:" in boot.console, boot.dump()
 
 
 def test_static(made: Make) -> None:
     image = made(STATIC, BootWay.STATIC, "nfs4", "nfs4")
     assert "osr" in image.modules
     assert not {"osr-cluster", "osr-gfs2", "osr-ocfs2", "systemd-networkd"} & set(image.modules)
-    assert osr_only(image.hooks("cmdline")) == ["02-osr-cmdline.sh"]
+    assert osr_only(image.hooks("cmdline")) == ["12-osr-cmdline.sh"]
     assert osr_only(image.hooks("pre-pivot")) == HOOKS["pre-pivot"]
     assert {path for path in image.listing if path.startswith("etc/osr/")} == {"etc/osr/format", "etc/osr/osr.conf"}
     assert "usr/sbin/mount.nfs" in image.listing
@@ -221,21 +331,52 @@ def test_the_same_twice_is_the_same_image(made: Make) -> None:
     assert same, "byte by byte"
 
 
+def test_static_of_newer_dracut(forky: Path, tmp_path: Path) -> None:
+    """By hand, and nobody has said that it is for all nodes: dracut's default is another one, and we say so."""
+    with newer_root(forky, tmp_path) as root:
+        (root / "usr/sbin/NetworkManager").unlink()
+        prepare(root, BootWay.STATIC, "nfs4", "nfs4", dracut=newer_dracut(root))
+        (kernel,) = [directory.name for directory in (root / "lib/modules").iterdir()]
+        image = build(root, tmp_path / "image", STATIC, f"/boot/initrd_sr-{kernel}.img", kernel)
+        assert "osr: this initrd is for this machine only" in image.log
+        assert {"osr", "systemd-networkd", "initqueue"} <= set(image.modules)
+        assert not {"osr-cluster", "osr-gfs2", "osr-ocfs2"} & set(image.modules)
+        assert osr_only(image.hooks("cmdline")) == ["12-osr-cmdline.sh"]
+        assert osr_only(image.hooks("pre-pivot")) == HOOKS["pre-pivot"]
+
+
+def test_osrctl_puts_the_modules_where_newer_dracut_finds_them(forky: Path, tmp_path: Path) -> None:
+    with newer_root(forky, tmp_path) as root:
+        newer_dracut(root)
+        conf = tmp_path / "cluster.conf"
+        conf.write_bytes(cluster_conf(*ALL))
+        for option in ("-c", str(conf)), ("--remove",):
+            osrctl_install(root, *option)
+            listed = entered(root, "dracut", "--list-modules", "--no-kernel").stdout.split()
+            ours = ["osr", "osr-cluster", "osr-gfs2", "osr-ocfs2"] if len(option) > 1 else []
+            assert sorted(name for name in listed if name.startswith("osr")) == ours
+
+
+@pytest.mark.parametrize("suite", ["debian", "forky"])
 @pytest.mark.parametrize(
-    ("missing", "fstype", "said"),
+    "case",
     [
         ("rm -r /etc/osr/initrd/nodes.d /etc/osr/initrd/nodeids", "nfs4", "osr-cluster: "),
         ("rm /usr/sbin/dlm_controld", "gfs2", "osr-gfs2: for GFS2 the root lacks dlm_controld"),
         ("rm /sbin/mount.ocfs2", "ocfs2", "osr-ocfs2: for OCFS2 the root lacks mount.ocfs2"),
-        ("rm /lib/modules/*/kernel/fs/gfs2/gfs2.ko", "gfs2", "osr-gfs2: this kernel has no gfs2"),
+        ("rm /lib/modules/*/kernel/fs/gfs2/gfs2.ko*", "gfs2", "osr-gfs2: this kernel has no gfs2"),
     ],
+    ids=lambda case: case[0].rpartition("/")[2],
 )
 def test_no_image_without_what_a_node_needs(
-    missing: str, fstype: str, said: str, debian_root: Path, tmp_path: Path
+    case: tuple[str, str, str], suite: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    (kernel,) = [directory.name for directory in (debian_root / "lib/modules").iterdir()]
-    prepare(debian_root, BootWay.FULL, fstype, dracut=dracut_of(debian_root))
-    entered(debian_root, "sh", "-c", missing)
-    path = f"/boot/initrd_sr-{kernel}.img"
-    assert said in build(debian_root, tmp_path, PLAIN, path, kernel, check=False).log
-    assert not (debian_root / path[1:]).exists()
+    missing, fstype, said = case
+    command = {"debian": PLAIN, "forky": NEWER_PLAIN}[suite]
+    with overlaid(request.getfixturevalue(suite), tmp_path / "overlay") as root:
+        (kernel,) = [directory.name for directory in (root / "lib/modules").iterdir()]
+        prepare(root, BootWay.FULL, fstype, dracut=dracut_of(root))
+        entered(root, "sh", "-c", missing)
+        path = f"/boot/initrd_sr-{kernel}.img"
+        assert said in build(root, tmp_path, command, path, kernel, check=False).log
+        assert not (root / path[1:]).exists()

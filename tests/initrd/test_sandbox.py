@@ -61,7 +61,7 @@ def test_what_dracut_is_called_with(world: World) -> None:
     words = world.says('echo "$@"', way=BootWay.STATIC).split()
     assert words[:4] == ["--force", "--no-hostonly", "--no-hostonly-cmdline", "--reproducible"]
     assert words[words.index("--kver") :][:2] == ["--kver", VERSION]
-    assert world.says('echo "$9|${10}"', way=BootWay.FULL) == "--add|osr osr-cluster\n"
+    assert world.says('echo "${11}|${12}"', way=BootWay.FULL) == "--add|osr osr-cluster\n"
 
 
 def test_it_sees_our_files_and_the_root_does_not(world: World) -> None:

@@ -504,6 +504,16 @@ NETWORK = (
         files={"etc/systemd/network/80-osr-1-eth0.network": "", "run/systemd/network/80-osr-2-bond0.netdev": ""},
     ),
     Case(
+        "manager-late",  # no file that is for all nodes says that it is there
+        script=("cmdline", "osr-nic eth0"),
+        boot={"modules": "osr osr-cluster network-manager", "nics": {"eth0": SECOND}},
+        data={"network/nm/2/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n"},
+        files={
+            "run/NetworkManager/system-connections/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n",
+            "log/calls": "systemctl --no-block try-restart nm-initrd.service NetworkManager-initrd.service\n",
+        },
+    ),
+    Case(
         "udev-rule",
         script=("cmdline", "pre-udev"),
         files={

@@ -53,6 +53,7 @@ install_network() {
     if dracut_module_included systemd-networkd; then
         copy_all "$1/systemd" "$initdir/etc/systemd/network" 0644
     elif dracut_module_included network-manager; then
+        mkdir -p "$initdir/etc/NetworkManager" # by which osr-net-lib knows it, also when no file is for all nodes
         copy_all "$1/nm" "$initdir/etc/NetworkManager/system-connections" 0600
     else
         : > "$initdir/etc/osr/network-legacy"

@@ -134,20 +134,22 @@ osr_net_cmdline() {
 
 # osr_net_own: files for this node alone, once: bonds, VLANs and bridges have no hardware address to match.
 osr_net_own() {
-    local dir unit place
+    local dir units place
     [ ! -e "$osr_work/netown" ] && [ ! -e "$osr_etc/network-legacy" ] && osr_net_baked || return 0
     : > "$osr_work/netown"
     if [ -d /etc/NetworkManager ]; then
-        dir=$osr_etc/network/nm place=/run/NetworkManager/system-connections unit=nm-initrd.service
+        dir=$osr_etc/network/nm place=/run/NetworkManager/system-connections
+        units="nm-initrd.service NetworkManager-initrd.service" # dracut's, and from 1.54 on NetworkManager's own
     else
-        dir=$osr_etc/network/systemd place=/run/systemd/network unit=systemd-networkd.service
+        dir=$osr_etc/network/systemd place=/run/systemd/network units=systemd-networkd.service
     fi
     dir="$dir/$(osr_get nodeid)"
     [ -d "$dir" ] || return 0
     mkdir -p "$place"
     cp "$dir"/* "$place"
-    [ "$unit" = systemd-networkd.service ] || chmod 0600 "$place"/*
-    # Whoever runs already reads them anew; networkd's reload needs networkctl, which is in no initrd.
-    systemctl --no-block try-restart "$unit" 2> /dev/null
+    [ "$units" = systemd-networkd.service ] || chmod 0600 "$place"/*
+    # Whoever runs already reads them anew; networkd's reload needs networkctl, which older initrds lack.
+    # shellcheck disable=SC2086 # words
+    systemctl --no-block try-restart $units 2> /dev/null
     return 0
 }

@@ -34,6 +34,9 @@ depends() {
 }
 
 installkernel() {
+    # What dracut-ng makes when nobody says otherwise.
+    [[ ! ${hostonly-} ]] ||
+        dwarning "osr: this initrd is for this machine only; for all nodes add --no-hostonly (osr.dracut(7))."
     # The image is for every node, not for the machine that it is built on.
     hostonly='' instmods nfs nfsv3 nfsv4 af_packet bonding 8021q bridge llc stp
 }

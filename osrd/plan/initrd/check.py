@@ -9,7 +9,14 @@ from collections.abc import Iterable, Sequence
 from osrd.model.finding import Finding, Severity
 from osrd.parse.kernelmodules import module_name
 from osrd.plan.initrd.check_drivers import file_systems, nic_drivers
-from osrd.plan.initrd.check_inside import data_files, dracut_modules, hooks, network_provider, no_identity
+from osrd.plan.initrd.check_inside import (
+    data_files,
+    dracut_modules,
+    hand_over,
+    hooks,
+    network_provider,
+    no_identity,
+)
 from osrd.plan.initrd.check_secrets import fence_passwords, not_searched, password_hashes, private_keys
 from osrd.plan.initrd.subject import Findings, Subject, error, warning
 
@@ -96,6 +103,7 @@ _RULES = (
     dracut_modules,
     hooks,
     network_provider,
+    hand_over,
     data_files,
     nic_drivers,
     file_systems,

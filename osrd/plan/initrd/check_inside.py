@@ -17,6 +17,7 @@ _VAR_SINCE = 102
 _INST_HOOK = re.compile(rb'^\s*inst_hook\s+(\S+)\s+([0-9]{2})\s+"\$(?:\{moddir\}|moddir)/([^"/]+)"', re.MULTILINE)
 _SETUP = "module-setup.sh"
 _HANDLER = "osrroot"
+_SWITCH = "switch_root"
 #: modules for file systems that several nodes have mounted, and the data that they take along
 _CLUSTER_FS = {GFS2: ("osr-gfs2", ("corosync/", "dlm/")), OCFS2: ("osr-ocfs2", ("ocfs2/",))}
 #: what the module osr takes along; the other data is osr-cluster's
@@ -87,6 +88,14 @@ def network_provider(subject: Subject) -> Findings:
         message = "the initrd cannot bring up the network, and the root is on the network"
         fix = "install dracut-network in the root, and what its provider needs (osr.dracut(7))"
         yield error("initrd-no-network", message, fix)
+
+
+def hand_over(subject: Subject) -> Findings:
+    """systemd goes over to the root by itself. dracut without it calls a program, and does not fail when it lacks."""
+    modules = subject.dracut_modules
+    if modules and "systemd" not in modules and _SWITCH not in subject.programs:
+        message = f"the initrd has neither systemd nor {_SWITCH}, so no node could go over to its root"
+        yield error("initrd-no-switch-root", message, "install util-linux (Debian 14: util-linux-extra) in the root")
 
 
 def data_files(subject: Subject) -> Findings:

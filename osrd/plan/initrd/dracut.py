@@ -14,6 +14,7 @@ _STAGES = (
     ("*** Including modules done", 0.5),
     ("*** Installing kernel module dependencies", 0.55),
     ("*** Resolving executable dependencies", 0.6),
+    ("*** Resolving dependencies for executables", 0.6),  # the same of dracut-ng
     ("*** Hardlinking files", 0.65),
     ("*** Stripping files", 0.7),
     ("*** Creating image file", 0.75),
@@ -32,6 +33,7 @@ def dracut_argv(order: BuildOrder, output: str, temporary: str) -> tuple[str, ..
         "--no-hostonly",
         "--no-hostonly-cmdline",
         "--reproducible",
+        *("--stdlog", "4"),  # what it does, step by step: dracut-ng says only what is wrong otherwise
         *("--tmpdir", temporary),
         *("--kver", order.kernel.version),
         *("--add", " ".join(_MODULES[order.way])),

@@ -21,7 +21,7 @@ TREE = f"usr/lib/modules/{VERSION}"
 PASSWORD = "Tr0ub4dor&3"
 SETUP = b"""\
 install() {
-    inst_hook cmdline 02 "$moddir/osr-cmdline.sh"
+    inst_hook cmdline 12 "$moddir/osr-cmdline.sh"
     inst_hook initqueue/settled 60 "${moddir}/osr-retry.sh"
     # inst_hook cmdline 03 "$moddir/never.sh"
 }
@@ -65,7 +65,7 @@ TEXTS = {
     "etc/osr/nodeids": DATA["nodeids"],
     "etc/osr/nodes.d/1.conf": DATA["nodes.d/1.conf"],
     "etc/cmdline.d/10-osr.conf": DATA["cmdline"],
-    "usr/lib/dracut/hooks/cmdline/02-osr-cmdline.sh": b"#!/bin/sh\n",
+    "usr/lib/dracut/hooks/cmdline/12-osr-cmdline.sh": b"#!/bin/sh\n",
     "usr/lib/dracut/hooks/initqueue/settled/60-osr-retry.sh": b"#!/bin/sh\n",
     "usr/lib/dracut/hooks/pre-udev/59-osr-net-rules.sh": b"#!/bin/sh\n",
     "usr/sbin/osrroot": b"#!/bin/sh\n",
@@ -150,20 +150,21 @@ E, W = Severity.ERROR, Severity.WARNING
             "",
         ),
         # osrd's modules
-        (replace(GOOD, content=listing("network-legacy", "osr-cluster")), E, "initrd-module-missing", "osr"),
-        (replace(GOOD, content=listing("network-legacy", "osr")), E, "initrd-module-missing", "osr-cluster"),
+        (replace(GOOD, content=listing("systemd", "connman", "osr-cluster")), E, "initrd-module-missing", "osr"),
+        (replace(GOOD, content=listing("systemd", "connman", "osr")), E, "initrd-module-missing", "osr-cluster"),
         (replace(GOOD, content=without("modules.txt")), E, "initrd-not-of-dracut", ""),
         (replace(GOOD, content=without("60-osr-retry")), E, "initrd-hook-missing", RETRY),
         (replace(GOOD, content=without("59-osr")), E, "initrd-hook-missing", "pre-udev/59-osr-net-rules.sh"),
         (replace(GOOD, content=without("osrroot")), E, "initrd-hook-missing", "osrroot"),
         # network
         (
-            replace(GOOD, content=listing("osr", "osr-cluster", "network-legacy", "systemd-networkd")),
+            replace(GOOD, content=listing("systemd", "osr", "osr-cluster", "network-legacy", "systemd-networkd")),
             E,
             "initrd-network-providers",
             "network-legacy systemd-networkd",
         ),
-        (replace(GOOD, content=listing("osr", "osr-cluster", "base")), E, "initrd-no-network", ""),
+        (replace(GOOD, content=listing("systemd", "osr", "osr-cluster", "base")), E, "initrd-no-network", ""),
+        (replace(GOOD, content=listing("osr", "osr-cluster", "network-legacy")), E, "initrd-no-switch-root", ""),
         # data
         (replace(GOOD, content=without("nodeids")), E, "initrd-data-missing", "etc/osr/nodeids"),
         (replace(GOOD, content=adding(**{"etc/osr/nodeids": b"1 x\n"})), E, "initrd-data-missing", "etc/osr/nodeids"),
@@ -252,12 +253,18 @@ def test_what_is_not_wrong(subject: Subject) -> None:
     assert check(subject) == ()
 
 
+def test_without_systemd_there_is_a_program_that_goes_over_to_the_root() -> None:
+    plain = listing("osr", "osr-cluster", "network-legacy")
+    (program,) = content({}, ("usr/bin/switch_root",)).files
+    assert check(replace(GOOD, content=replace(plain, files=(*plain.files, program)))) == ()
+
+
 def test_the_static_way_has_no_cluster_data() -> None:
     order = replace(ORDER, way=BootWay.STATIC)
     texts = {path: text for path, text in TEXTS.items() if "node" not in path and "59-osr" not in path}
-    static = replace(GOOD, order=order, content=content({**texts, LIST: b"osr\nnetwork-legacy\n"}))
+    static = replace(GOOD, order=order, content=content({**texts, LIST: b"systemd\nosr\nnetwork-legacy\n"}))
     assert check(static) == ()
-    assert found(replace(static, content=content({**texts, LIST: b"network-legacy\n"}))) == [
+    assert found(replace(static, content=content({**texts, LIST: b"systemd\nnetwork-legacy\n"}))) == [
         ("initrd-module-missing", "osr")
     ]
 
@@ -266,9 +273,9 @@ def test_hooks_of_newer_dracuts_are_below_var() -> None:
     texts = {path.replace("usr/lib/dracut/hooks", "var/lib/dracut/hooks"): text for path, text in TEXTS.items()}
     newer = replace(GOOD, dracut=Dracut(111, "111"), content=content(texts))
     assert check(newer) == ()
-    del texts["var/lib/dracut/hooks/cmdline/02-osr-cmdline.sh"]
+    del texts["var/lib/dracut/hooks/cmdline/12-osr-cmdline.sh"]
     (finding,) = check(replace(newer, content=content(texts)))
-    assert "var/lib/dracut/hooks/cmdline/02-osr-cmdline.sh" in finding.message
+    assert "var/lib/dracut/hooks/cmdline/12-osr-cmdline.sh" in finding.message
 
 
 @pytest.mark.parametrize(

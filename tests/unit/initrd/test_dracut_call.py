@@ -20,7 +20,7 @@ def test_the_call(way: BootWay, modules: str) -> None:
     kernel = Kernel("6.1.0-9-amd64", "boot/vmlinuz-6.1.0-9-amd64", "0" * 64, 1)
     argv = dracut_argv(BuildOrder("web", "/srv/web", kernel, way, "f", {}, {}), "/run/out", "/run/tmp")
     assert argv == (
-        *("dracut", "--force", "--no-hostonly", "--no-hostonly-cmdline", "--reproducible"),
+        *("dracut", "--force", "--no-hostonly", "--no-hostonly-cmdline", "--reproducible", "--stdlog", "4"),
         *("--tmpdir", "/run/tmp", "--kver", "6.1.0-9-amd64", "--add", modules, "/run/out"),
     )
 
