@@ -130,9 +130,11 @@ class Look:
 
     def _of_modules(self, kernel: Kernel, kept: _Kept) -> Inputs:
         directories = [directory for directory, _, _ in kept.modules]
-        if kept.rested is not None and not self._full and not self._digests.moved(kernel.modules):
-            self._digests.keep(directories)
-            return kept.rested
+        if kept.rested is not None and not self._digests.moved(kernel.modules):
+            unchanged = self._digests.unchanged
+            if not self._full or all(unchanged(directory, names) for directory, names, _ in kept.modules):
+                self._digests.keep(directories)
+                return kept.rested
         found: dict[_Key, str] = {}
         self._add(found, kept.modules)
         rest = not any(self._digests.moved(directory) for directory in directories)

@@ -85,6 +85,32 @@ class Digests:
             self._look(directory, wanted, seen)
         return seen
 
+    def unchanged(self, directory: str, names: Iterable[str]) -> bool:
+        """Whether all of ``names`` are what they were when they were last read, without saying what that is. A
+        symlink, whose target would have to be looked at, counts as changed."""
+        fd = self.view.open_directory(directory)
+        if fd < 0:
+            return False
+        stat_at, known = os.stat, self._known.entries.get(directory, {}).get
+        try:
+            for name in names:
+                entry = known(name)
+                try:
+                    status = stat_at(name, dir_fd=fd, follow_symlinks=False)
+                except (OSError, ValueError):
+                    if entry is None:
+                        continue
+                    return False
+                if entry is None or entry[2]:
+                    return False
+                if entry[0] != hash(
+                    (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+                ):
+                    return False
+        finally:
+            os.close(fd)
+        return True
+
     def _look(self, directory: str, names: Iterable[str], seen: dict[str, str]) -> None:
         fd = self.view.open_directory(directory)
         if fd < 0:

@@ -283,6 +283,39 @@ def test_modules_are_believed_while_depmod_says_nothing(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("rested")
+@pytest.mark.parametrize("change", ["content", "mode", "gone", "back", "moved", "a link", "other link"])
+def test_a_full_look_finds_what_a_glance_does_not(root: Path, change: str) -> None:
+    observer = InputObserver(clock=lambda: 0.0)
+    nfs, net = f"{MODULES}/kernel/fs/nfs/nfs.ko", f"{MODULES}/kernel/drivers/net/virtio_net.ko"
+    file, other = root / nfs, root / net
+    if change == "back":
+        other.unlink()
+    if change == "other link":
+        other.unlink()
+        other.symlink_to("unused.ko")
+    seen(root, observer)
+    before = seen(root, observer)
+    if change == "content":
+        replaced(root, nfs, "other")
+    elif change == "other link":
+        replaced(root, f"{MODULES}/kernel/drivers/net/unused.ko", "other")
+    elif change == "mode":
+        file.chmod(0o600)
+    elif change == "gone":
+        file.unlink()
+    elif change == "back":
+        write(root, net, "back")
+    elif change == "moved":
+        file.parent.rename(file.parent.with_name("nfs4"))
+    else:
+        file.unlink()
+        file.symlink_to("../../drivers/net/virtio_net.ko")
+    assert seen(root, observer) == before
+    changed = seen(root, observer, full=True)
+    assert changed == seen(root) != before
+
+
+@pytest.mark.usefixtures("rested")
 @pytest.mark.parametrize("table", ["modules.dep", "modules.alias", "modules.weakdep"])
 def test_modules_are_looked_at_when_depmod_ran(root: Path, table: str) -> None:
     """Whatever it wrote: the same as before, mostly."""
