@@ -265,7 +265,10 @@ ROOT = (
         "osr.tries=2 osr.wait=0",
         ("cmdline", "netroot eth0", "settled", "settled"),
         boot={"down": 9},
-        says=("could not be mounted in 2 attempts: mount.nfs: Connection refused",),
+        says=(
+            "could not be mounted in 2 attempts: mount.nfs: Connection refused",
+            "what to do: look after the server and the network",
+        ),
         asked=1,
     ),
     Case(

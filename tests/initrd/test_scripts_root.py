@@ -256,6 +256,31 @@ def test_file_system_that_may_fail(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/.osr/report").is_file()
 
 
+def test_file_system_that_does_not_come(shell: str, tmp_path: Path) -> None:
+    extra = {"fs_1": "/srv|/dev/none|ext4|nofail|3|7"}
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)})
+    boot.share({"srv": None})
+    pause = "sh cd /usr/sbin && printf '#!/bin/sh\\necho pause $1 >> /log/calls\\n' > sleep && chmod 0755 sleep"
+    boot.run("cmdline", pause, "netroot eth0", "pre-pivot")
+    assert "could not be mounted at /srv in 3 attempts" in boot.diagnosis, boot.dump()
+    pauses = [line for line in boot.text("log/calls").splitlines() if line.startswith("pause")]
+    assert pauses == ["pause 7", "pause 7"], "none after the last one"
+
+
+@pytest.mark.parametrize(
+    ("var", "where"), [("-> /cdsl.local/var", "cluster/cdsl/local/var/lib/nfs/rpc_pipefs\n"), (None, "")]
+)
+def test_where_rpc_pipefs_goes(var: str | None, where: str, shell: str, tmp_path: Path) -> None:
+    """By itself dracut would move it into the initramfs where /var is an absolute link."""
+    boot = Boot(tmp_path, shell)
+    boot.share({"cluster/cdsl/1/var/lib/nfs/rpc_pipefs": None, "var": var})
+    if var is None:
+        boot.share({"var/lib/nfs/rpc_pipefs": None})
+    pipes = "/var/lib/nfs/rpc_pipefs"
+    boot.run("cmdline", f"sh mkdir -p {pipes} && mount -t tmpfs pipes {pipes}", "netroot eth0", "pre-pivot")
+    assert boot.text("tmp/nfs.rpc_pipefs_path") == where, boot.dump()
+
+
 def test_file_system_over_the_cdsls(shell: str, tmp_path: Path) -> None:
     extra = {"fs_1": "/cdsl.local|tmpfs|tmpfs|||"}
     boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)}).run(*ALL)

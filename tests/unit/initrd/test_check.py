@@ -137,6 +137,7 @@ E, W = Severity.ERROR, Severity.WARNING
         # size
         (replace(GOOD, size=0), E, "initrd-empty", ""),
         (replace(GOOD, size=(512 << 20) + 1), E, "initrd-too-big", ""),
+        (replace(GOOD, size=0, history=(image(81 << 20),)), E, "initrd-empty", ""),
         (replace(GOOD, limits=BuildLimits(size=39)), E, "initrd-too-big", ""),
         (replace(GOOD, history=(image(81 << 20),)), W, "initrd-size-jump", "0123456789abcdef"),
         (replace(GOOD, history=(image(19 << 20),)), W, "initrd-size-jump", "0123456789abcdef"),
