@@ -79,6 +79,7 @@ IDENTITY = (
     Case("nodename", "nodename=node2", boot=NOBODY, osr={"nodeid": "2", "nodename": "node2"}),
     Case("nodename-unknown", "nodename=node9", boot=NOBODY, osr={"nodeid": ""}, says=("nodename=node9 is not in",)),
     Case("nodename-and-other-id", "nodeid=1 nodename=node2", boot=NOBODY, says=("nodename=node2 is node 2, and",)),
+    Case("nodename-without-table", "nodeid=3 nodename=n3", boot=FROM_STATIC, osr={"nodeid": "3", "nodename": "n3"}),
     Case("bootif-dashes", "BOOTIF=01-00-0C-29-C9-C6-F6", boot=NOBODY, osr={"nodeid": "2", "bootif": SECOND}),
     Case("bootif-colons", f"BOOTIF=01-{SECOND}", boot=NOBODY, osr={"nodeid": "2"}),
     Case("bootif-off", f"BOOTIF=01-{SECOND} osr.bootif=0", boot=NOBODY, osr={"nodeid": "", "bootif": ""}),
@@ -377,7 +378,13 @@ PARAMETERS = (
     Case(
         "forgotten",
         "chrootneeded=0 quorumack votes=3 rootsource=iscsi://a/b",
-        says=("chrootneeded is of an older initrd", "quorumack is of", "votes is of", "netroot=iscsi:"),
+        says=(
+            "chrootneeded is of an older initrd",
+            "quorumack is of",
+            "votes is of",
+            "rootsource is of",
+            "netroot=iscsi:",
+        ),
     ),
     Case(
         "syslog",
@@ -478,8 +485,9 @@ NETWORK = (
         osr={"nodeid": "1"},
         words=("bond=bond0:bootnet0,bootnet1:mode=1", "ip=br0:dhcp"),
         files={
+            "tmp/vlan.bond0.phy": 'phydevice="bond0"\n',
             "usr/lib/dracut/hooks/initqueue/ifup-bootnet1.sh": '[ -e "$job" ] && rm -f -- "$job"\n'
-            "/sbin/ifup bootnet1\n"
+            "/sbin/ifup bootnet1\n",
         },
     ),
     Case(
