@@ -351,6 +351,13 @@ ROOT = (
         mounted=("nfs4 10.0.0.5:/mine rw as osr:web:1 on node1",),
     ),
     Case(
+        "full-and-root-given-and-a-late-nic",
+        "root=nfs4:10.0.0.5:/mine:rw",
+        ("cmdline", f"sh ip link set eth0 address {FIRST}", "netroot eth0"),
+        boot={"nics": {"eth0": FOREIGN}},
+        osr={"nodeid": "1", "nfsid": "osr:web:1"},
+    ),
+    Case(
         "off",
         "osr=0 nodeid=1 root=nfs:10.0.0.1:/r",
         BOOTED,

@@ -256,6 +256,14 @@ def test_file_system_that_may_fail(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/.osr/report").is_file()
 
 
+def test_file_system_that_is_there_already(shell: str, tmp_path: Path) -> None:
+    """By x-initrd.mount in fstab, say."""
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, fs_1="/srv|tmpfs|tmpfs|||")})
+    boot.share({"srv": None})
+    boot.run("cmdline", "netroot eth0", "sh mount -t tmpfs quicker /sysroot/srv", "pre-pivot")
+    assert [point for point, _ in boot.mounts].count("/sysroot/srv") == 1, boot.dump()
+
+
 def test_file_system_that_does_not_come(shell: str, tmp_path: Path) -> None:
     extra = {"fs_1": "/srv|/dev/none|ext4|nofail|3|7"}
     boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)})
@@ -306,7 +314,7 @@ def test_report(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/.osr").stat().st_mode & 0o777 == 0o755
     assert boot.shared("cluster/cdsl/1/.osr/report").stat().st_mode & 0o777 == 0o644
     unit = boot.text("run/systemd/system/osr-up.service")
-    assert "ExecStart=/bin/sh /run/osr/report up" in unit
+    assert "\n[Service]\nType=oneshot\nExecStart=/bin/sh /run/osr/report up\n" in unit
     assert (boot.base / "run/systemd/system/multi-user.target.wants/osr-up.service").is_symlink()
 
 
