@@ -151,6 +151,12 @@ def test_read_only(shell: str, tmp_path: Path) -> None:
     assert boot.asked == 0
 
 
+def test_read_only_though_nobody_wants_that(shell: str, tmp_path: Path) -> None:
+    boot = Boot(tmp_path, shell)
+    boot.run("cmdline", "netroot eth0", "sh mount -o remount,bind,ro /sysroot", "pre-pivot")
+    assert boot.shared("cluster/cdsl/1/.osr/report").is_file(), boot.dump()
+
+
 # --- identity in the root ---
 
 
