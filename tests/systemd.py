@@ -56,22 +56,22 @@ exec systemd-nspawn -q -D root --register=no --keep-unit "$@" -b systemd.unit=tr
 """
 
 
-def restricted(directory: Path, module: str) -> None:
+def restricted(directory: Path, module: str, *more: str) -> None:
     """Run ``module``, which prints WELL at its end; raises AssertionError with what it said when it does not. It sees
-    "out" of ``directory`` as /out."""
+    "out" of ``directory`` as /out, and ``more`` (outside:inside)."""
     for name in ("over", "root", "out", "units"):
         (directory / name).mkdir(exist_ok=True)
     (directory / "out").chmod(0o777)
     for name, text in _units(module).items():
         (directory / "units" / name).parent.mkdir(exist_ok=True)
         (directory / "units" / name).write_text(text)
-    binds = [f"--bind-ro={path}" for path in _PATHS]
+    binds = [f"--bind-ro={path}" for path in _PATHS] + [f"--bind={pair}" for pair in more]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", _BOOT, "sh", directory, f"--bind={directory}/out:/out", *binds],
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=900,
     )
     said = directory / "out/said"
     assert said.exists(), done.stdout + done.stderr

@@ -111,6 +111,7 @@ def test_a_socket_is_roots_and_outlives_a_restart_of_osrd(kind: Kind) -> None:
 def test_they_see_no_more_of_the_host_than_they_must_and_end_with_their_connection(unit: Path) -> None:
     assert values("StandardInput", unit) == ["socket"]
     assert values("KillMode", unit) == ["control-group"]
+    assert values("Before", unit) == ["osrd.service"]
     for option in ("PrivateTmp", "PrivateNetwork", "PrivateIPC", "ProtectHome", "NoNewPrivileges"):
         assert values(option, unit) == ["yes"], option
     assert values("ProtectSystem", unit) == ["strict"]
