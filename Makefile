@@ -49,7 +49,7 @@ fast-test:
 # Machines boot from shared roots, in emulation: every file system, every way.
 test-boot:
 	@packaging/bootstrap.sh boot
-	@.venv/bin/python -m pytest -q -rs -m '' tests/boot
+	@.venv/bin/python -m pytest -q -rs -m '' --durations=0 --durations-min=1 tests/boot
 
 bench:
 	@packaging/bootstrap.sh test
