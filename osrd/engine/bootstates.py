@@ -119,8 +119,11 @@ class BootStates:
         latest = tuple(reports)
         if latest == self._reports:
             return
-        before, self._reports = dict(self._known), latest
+        before, told = dict(self._known), {report.node: report for report in self._reports}
+        self._reports = latest
         for report in latest:
+            if told.get(report.node) == report:
+                continue  # it said so before it began to boot again
             was = self._known.get(report.node, BootProgress())
             self._known[report.node] = after_report(was, report)
         self._tell(before)

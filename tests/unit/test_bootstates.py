@@ -204,6 +204,22 @@ def test_a_transfer_that_is_told_late_is_no_new_boot() -> None:
     asyncio.run(play())
 
 
+def test_what_another_node_says_does_not_repeat_what_this_one_said() -> None:
+    shown = Shown()
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(directory_of(cluster("seed-fixed"), SETTINGS), SETTINGS)
+        up = report("up", 2e9)
+        boots.reported([up])
+        boots.heard([LEASE, LOADER])
+        boots.reported([up, replace(up, node="node2")])
+        assert shown.state() == "loader"
+        boots.close()
+
+    asyncio.run(play())
+
+
 def test_a_flood_is_not_drawn_out() -> None:
     shown = Shown()
 
