@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-.PHONY: all install install-modules uninstall deb rpm demo test fast-test test-boot lint bench man clean
+.PHONY: all install install-modules uninstall deb rpm demo demo-boot test fast-test test-boot lint bench man clean
 all: man
 
 # Where `make install` puts things, below DESTDIR; D-Bus and polkit look for policies in /usr only.
@@ -37,6 +37,11 @@ deb rpm:
 demo:
 	@packaging/bootstrap.sh demo
 	@.venv/bin/python -m tests.end_to_end.demo
+
+# Two machines boot from one root, in emulation: a quarter of an hour, as root.
+demo-boot:
+	@packaging/bootstrap.sh boot
+	@.venv/bin/python -m tests.boot.demo
 
 test:
 	@packaging/bootstrap.sh test

@@ -69,16 +69,16 @@ def play(box: Sandbox) -> Monitor:
 
 def end(by: int, _frame: FrameType | None) -> None:
     """On the way out the sandbox is stopped and removed, which a second Ctrl-C must not cut short."""
-    for number in _ENDS:
+    for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + by)
 
 
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
-    for number in _ENDS:
+    for number in ENDS:
         signal.signal(number, end)
     demo_cdsl.own_namespace()
     with demo_cdsl.SharedHost() as box:
