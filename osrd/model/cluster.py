@@ -213,6 +213,8 @@ class Cluster:
     lines: tuple[int, ...] = field(default=(), repr=False)
     fencedevices: tuple[FenceDevice, ...] = ()
     failoverdomains: tuple[FailoverDomain, ...] = ()
+    #: attributes of <totem>, the protocol of corosync
+    totem: Attributes = ()
     extra: Attributes = ()
     line: int = 0
     oddities: tuple[Oddity, ...] = ()

@@ -113,12 +113,15 @@ class _Rest:
     def cluster(self, root: Element, nodes: tuple[Node, ...], lines: tuple[int, ...]) -> Cluster:
         fencedevices: list[FenceDevice] = []
         domains: list[FailoverDomain] = []
+        totem: Attributes = ()
         for section in root:
             if section.tag == "fencedevices":
                 fencedevices += [device(child, self._where[child]) for child in section if child.tag == "fencedevice"]
             elif section.tag == "rm":
                 found = (child for group in section if group.tag == "failoverdomains" for child in group)
                 domains += [self._domain(child) for child in found if child.tag == "failoverdomain"]
+            elif section.tag == "totem":
+                totem = _attributes(section)
             elif section.tag == "clusternodes":
                 for child in section:
                     self._odd.append(oddity(child, self._where[child], ("clusternode",)))
@@ -134,6 +137,7 @@ class _Rest:
             lines=lines,
             fencedevices=tuple(fencedevices),
             failoverdomains=tuple(domains),
+            totem=totem,
             extra=self._extra(root),
             line=self._where[root],
             oddities=tuple(self._odd),
@@ -142,7 +146,7 @@ class _Rest:
         )
 
     def _extra(self, root: Element) -> Attributes:
-        extra = tuple((str(key), str(value)) for key, value in root.items() if key not in _CLUSTER)
+        extra = tuple((key, value) for key, value in _attributes(root) if key not in _CLUSTER)
         self._odd += [oddity(root, self._where[root], _CLUSTER, key) for key, _ in extra]
         return extra
 
@@ -151,10 +155,14 @@ class _Rest:
         return FailoverDomain(
             name=element.get("name", ""),
             members=tuple((child.get("name", ""), _priority(child.get("priority", ""))) for child in members),
-            extra=tuple((str(key), str(value)) for key, value in element.items() if key != "name"),
+            extra=tuple((key, value) for key, value in _attributes(element) if key != "name"),
             line=self._where[element],
             member_lines=tuple(self._where[child] for child in members),
         )
+
+
+def _attributes(element: Element) -> Attributes:
+    return tuple((str(key), str(value)) for key, value in element.items())
 
 
 def _priority(text: str) -> int | None:

@@ -111,9 +111,12 @@ def prepare(lab: Lab, nodes: tuple[str, ...] = ("node1", "node2")) -> None:
 
 
 @contextmanager
-def machines(lab: Lab, firmware: Firmware = Firmware.BIOS) -> Iterator[tuple[Machine, Machine]]:
-    """Both machines of the wiki page, switched on. Their consoles are kept with the test's other results."""
-    both = Machine(lab, "node1", MAC1, firmware), Machine(lab, "node2", MAC2, firmware)
+def machines(
+    lab: Lab, firmware: Firmware = Firmware.BIOS, disks: tuple[Path, ...] = ()
+) -> Iterator[tuple[Machine, Machine]]:
+    """Both machines of the wiki page, switched on, with ``disks`` in common. Their consoles are kept with the test's
+    other results."""
+    both = Machine(lab, "node1", MAC1, firmware, disks), Machine(lab, "node2", MAC2, firmware, disks)
     try:
         for machine in both:
             machine.switch_on()

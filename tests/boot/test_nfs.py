@@ -65,6 +65,8 @@ def test_two_nodes_boot_from_one_root_together(cell: Cell, bootable: Path, tmp_p
                 assert ("vers=3" if cell.fstype == "nfs3" else "vers=4.2") in options
                 assert machine.ask("test -d /sys/firmware/efi && echo uefi || echo bios") == cell.firmware
             they_are_two(*both)
+            for number, machine in enumerate(both, 1):
+                assert machine.ask("cat /sys/module/nfs/parameters/nfs4_unique_id") == f"osr:axqad109:{number}"
             they_share(*both)
             for number in (1, 2):
                 eventually(partial(watch.is_up, number), f"node {number} is up", PATIENCE)
@@ -80,7 +82,6 @@ def they_are_two(one: Machine, other: Machine) -> None:
         assert machine.ask("hostname; cat /run/osr/nodeid") == f"{machine.name}\n{number}"
         assert machine.ask("cat /etc/sysconfig/network") == f"HOSTNAME={machine.name}"
         assert machine.ask("stat -c %d:%i /cdsl.local/") == machine.ask(f"stat -c %d:%i /cluster/cdsl/{number}/")
-        assert machine.ask("cat /sys/module/nfs/parameters/nfs4_unique_id") == f"osr:axqad109:{number}"
         assert machine.ask("systemctl --failed --no-legend --plain") == ""
     for what in (
         "cat /etc/machine-id",

@@ -161,7 +161,7 @@ def test_two_initrds_are_a_cluster_and_one_is_not(machine: Callable[[int], Machi
             each.answered()
             # With quorum, what is missing here is the kernel's part.
             assert re.search("lock manager|configfs|dlm_controld", each.run("cat /run/said")[1])
-        status, said = one.run("chroot /run/osr/daemons corosync-quorumtool -s")
+        said = one.run("cat /run/osr/initrd/quorum")[1]
         assert "Quorate:          Yes" in said
         assert "node2" in said
         _look_at_the_daemon(one)
@@ -171,11 +171,12 @@ def _look_at_the_daemon(one: Machine) -> None:
     """What systemd spares, and where it lives when the initrd is gone."""
     pid = one.run("cat /run/osr/corosync.pid")[1].strip()
     assert one.run(f"tr '\\0' ' ' < /proc/{pid}/cmdline")[1] == "@corosync -f "
-    assert one.run(f"readlink /proc/{pid}/root")[1] == "/run/osr/daemons\n"
+    assert one.run(f"readlink /proc/{pid}/root")[1].endswith("/run/osr/daemons\n")
     unit = one.run("cat /run/systemd/system/corosync.service")[1]
     assert "DefaultDependencies=no" in unit
-    dropins = one.run("ls /run/systemd/system")[1].split()
-    assert "run-osr-daemons-dev-shm.mount.d" in dropins
+    # Mounts that nobody else has cannot be unmounted by anybody else.
+    assert "/run/osr/daemons" not in one.run("cat /proc/mounts")[1]
+    assert " /sys sysfs " in one.run(f"cat /proc/{pid}/mounts")[1]
     again = one.run("osr-fs-gfs2 start /dev/none rw; cat /run/osr/corosync.pid")[1].splitlines()[-1]
     assert again == pid, "what runs is left alone"
 
@@ -215,7 +216,7 @@ def test_ocfs2_is_told_of_all_nodes(machine: Callable[[int], Machine]) -> None:
         "mkdir -p /fake/cluster /fake/fs; sed -i -e s,/sys/kernel/config/cluster,/fake/cluster, "
         "-e s,/sys/fs/ocfs2,/fake/fs, -e 's/^    osr_fs_configfs/    true/' "
         '-e \'s/ && osr_times "$of";/;/\' -e \'s/mkdir "$dir" &&/mkdir -p "$dir" \\&\\&/\' '
-        "-e 's,read -r name < \"$self/local\",name=,' -e 's,need_shutdown,true,' /sbin/osr-fs-ocfs2"
+        "-e 's,read -r name < \"$self/local\",name=,' /sbin/osr-fs-ocfs2"
     )
     status, said = three.run("osr-fs-ocfs2 start /dev/none rw")
     assert status == 0, said
@@ -231,6 +232,12 @@ def test_ocfs2_is_told_of_all_nodes(machine: Callable[[int], Machine]) -> None:
             ),
         ]
     )
+    # What it goes back to at its end can unmount, call OCFS2's program, and is small.
+    there = "command -v umount; command -v ocfs2_hb_ctl; test -x /shutdown && ls -d /usr/lib/modules/* 2>&1"
+    status, said = three.run(f"chroot /run/initramfs /bin/sh -c '{there}'")
+    assert said.splitlines()[:2] == ["/usr/bin/umount", "/usr/sbin/ocfs2_hb_ctl"], said
+    assert "/usr/lib/modules/*" in said
+    assert (three.run("cat /run/initramfs/.need_shutdown")[0]) == 0
 
 
 def test_ocfs2_on_this_kernel_says_what_is_missing(machine: Callable[[int], Machine]) -> None:

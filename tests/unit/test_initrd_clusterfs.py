@@ -68,6 +68,19 @@ def test_two_nodes_with_unequal_votes_are_not_two_node() -> None:
     assert "quorum_votes: 2" in corosync(node(1), node(2, votes="2"))
 
 
+def test_how_long_a_member_may_be_silent() -> None:
+    made = clusterfs_files(replace(cluster(node(1), node(2)), totem=(("token", "21000"),)))
+    assert b"\ttoken: 21000\n}\nnodelist" in made.files["corosync/corosync.conf"]
+    assert told(made, Severity.WARNING) == []
+
+
+@pytest.mark.parametrize("text", ["", "99", "900001", "5s", "-1000", "١٠٠٠"])
+def test_no_time_to_be_silent(text: str) -> None:
+    made = clusterfs_files(replace(cluster(node(1), node(2)), totem=(("token", text),)))
+    assert b"token" not in made.files["corosync/corosync.conf"]
+    assert told(made, Severity.WARNING) == [("initrd-cluster", "")]
+
+
 def test_a_link_for_each_network_that_all_are_in() -> None:
     made = corosync(node(1, nics=(eth(1, 7), eth(1, 8), eth(1, 9))), node(2, nics=(eth(2, 9), eth(2, 6), eth(2, 7))))
     assert [line.strip() for line in made.splitlines() if "_addr" in line] == [
@@ -174,5 +187,5 @@ def test_the_data_of_an_image_has_it_in_both_ways(way: BootWay) -> None:
 
 def test_the_data_of_other_images_does_not() -> None:
     made = initrd_data(cluster(node(1, "ext4")), Settings(), None, Layout(), BootWay.FULL)
-    assert made.files["cmdline"].startswith(b"root=block:/dev/vg/root\nrootfstype=ext4\n")
+    assert made.files["cmdline"].startswith(b"root=/dev/vg/root\nrootfstype=ext4\n")
     assert not [path for path in made.files if path.startswith(("corosync", "dlm", "ocfs2"))]

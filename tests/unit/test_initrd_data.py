@@ -169,7 +169,7 @@ def test_the_root_string(volume: RootVolume, expected: str) -> None:
 def test_a_device_that_all_nodes_have_is_on_the_baked_command_line() -> None:
     volume = RootVolume("LABEL=root", "ext4", "", "LABEL=root", "noatime")
     data = made(node(1, root=volume), node(2, root=volume))
-    assert text(data, "cmdline") == "root=block:LABEL=root\nrootfstype=ext4\nrootflags=noatime\nrw\n"
+    assert text(data, "cmdline") == "root=LABEL=root\nrootfstype=ext4\nrootflags=noatime\nrw\n"
     assert values(data, 1)["OSR_ROOTFLAGS"] == "rw,noatime"
     other = replace(volume, name="/dev/sda", path="/dev/sda")
     assert text(made(node(1, root=volume), node(2, root=other)), "cmdline") == ""

@@ -14,7 +14,7 @@ check() {
 }
 
 depends() {
-    return 0
+    echo shutdown
 }
 
 data() {
@@ -35,7 +35,7 @@ missing_of() {
 # What fails here ends the build; in install() dracut only mentions it.
 installkernel() {
     local missing=""
-    ! has_locks || missing=$(missing_of chroot setsid corosync corosync-quorumtool dlm_controld dlm_tool)
+    ! has_locks || missing=$(missing_of chroot setsid unshare corosync corosync-quorumtool dlm_controld dlm_tool)
     if [[ $missing ]]; then
         dfatal "osr-gfs2: for GFS2 the root lacks$missing (Debian: corosync, dlm-controld, gfs2-utils)"
         return 1
@@ -53,12 +53,13 @@ install() {
     inst_simple "$moddir/osr-fs-lib.sh" /lib/osr/osr-fs-lib.sh
     inst_hook cmdline 13 "$moddir/osr-gfs2-cmdline.sh"
     inst_hook pre-mount 20 "$moddir/osr-gfs2-mount.sh"
+    inst_multiple cp
     inst_multiple -o tunegfs2
     inst_rules 51-dlm.rules 82-gfs2-withdraw.rules
     inst_multiple -o "${udevdir:-/lib/udev}/gfs2_withdraw_helper"
     has_locks || return 0
     inst_hook shutdown 90 "$moddir/osr-gfs2-leave.sh"
-    inst_multiple chroot setsid cp rm
+    inst_multiple chroot setsid unshare
     for name in corosync/corosync.conf dlm/dlm.conf; do
         command install -D -m 0644 "$(data)/$name" "$initdir/etc/osr/$name"
     done

@@ -45,17 +45,17 @@ osr_check_name() {
 # osr_make_tree: the daemons' root, once.
 osr_make_tree() {
     [ ! -e "$osr_tree/.made" ] || return 0
-    mkdir -p "$osr_tree" && cp -a /usr/lib/osr/cluster/. "$osr_tree" ||
-        osr_fs_no "corosync could not be copied to $osr_tree" "give the machine more memory" || return 1
-    mkdir -p /dev/shm
-    osr_bind_in dev && osr_bind_in dev/shm && osr_bind_in proc && osr_bind_in sys && : > "$osr_tree/.made"
+    mkdir -p /dev/shm "$osr_tree" && cp -a /usr/lib/osr/cluster/. "$osr_tree" && : > "$osr_tree/.made" ||
+        osr_fs_no "corosync could not be copied to $osr_tree" "give the machine more memory"
 }
 
-# osr_bind_in PLACE: /PLACE of the initrd in the daemons' root, as long as they run.
-osr_bind_in() {
-    ismounted "$osr_tree/$1" || mount -o bind "/$1" "$osr_tree/$1" ||
-        osr_fs_no "/$1 could not be bound into $osr_tree" "look at the message of mount above" || return 1
-    osr_keep_mounted "$osr_tree/$1" "/$1 of corosync and dlm_controld"
+# osr_in_tree PROGRAM ARGUMENT...: in the daemons' root, with mounts that nobody else has: whatever the end of the
+# machine unmounts, dlm_controld still finds /sys, in which it answers the kernel when the root's locks are given up.
+osr_in_tree() {
+    # shellcheck disable=SC2016 # for the inner one
+    exec setsid unshare --mount --propagation private sh -c 'cd "$1" && shift &&
+        for name in dev proc sys; do mount --rbind "/$name" "$name" || exit; done &&
+        exec chroot . "$@"' sh "$osr_tree" "$@"
 }
 
 # osr_runs NAME: whether the daemon that was started as NAME still is.
@@ -70,7 +70,7 @@ osr_daemon() {
     local name=$1 unit=$1
     shift
     if osr_runs "$name"; then return 0; fi
-    setsid chroot "$osr_tree" "@$name" "$@" < /dev/null >> "$osr_log" 2>&1 8>&- 9>&- &
+    (osr_in_tree "@$name" "$@") < /dev/null >> "$osr_log" 2>&1 8>&- 9>&- &
     printf '%s\n' "$!" > "$osr_run/$name.pid"
     { echo -1000 > "/proc/$!/oom_score_adj"; } 2> /dev/null
     [ "$name" != dlm_controld ] || unit=dlm
@@ -101,7 +101,7 @@ osr_until() {
 
 osr_quorate() {
     osr_runs corosync || return 0 # waited in vain; osr_membership says so
-    chroot "$osr_tree" corosync-quorumtool -s 2> /dev/null > "$osr_work/quorum"
+    (osr_in_tree corosync-quorumtool -s) 2> /dev/null > "$osr_work/quorum"
     grep -q '^Quorate:[[:space:]]*Yes' "$osr_work/quorum"
 }
 
@@ -118,14 +118,13 @@ osr_membership() {
 }
 
 osr_dlm_answers() {
-    ! osr_runs dlm_controld || chroot "$osr_tree" dlm_tool status > /dev/null 2>&1
+    ! osr_runs dlm_controld || (osr_in_tree dlm_tool status) > /dev/null 2>&1
 }
 
 osr_locks() {
     osr_fs_configfs || return 1
     modprobe -q dlm
     [ -d /sys/kernel/config/dlm ] || osr_fs_no "the kernel has no distributed lock manager" "add its module dlm" || return 1
-    osr_bind_in sys/kernel/config || return 1
     osr_daemon dlm_controld --foreground 1
     osr_until 10 osr_dlm_answers && osr_runs dlm_controld ||
         osr_fs_no "dlm_controld does not run" "look at its messages (dmesg)"
@@ -133,15 +132,15 @@ osr_locks() {
 
 osr_start() {
     modprobe -q gfs2
+    # Remounted read-only by the running system, as its end does without an initramfs, it stays dirty.
+    osr_keep_initramfs || return 1
     if osr_unlocked "$1" "$2"; then return 0; fi
     [ -r "$osr_etc/corosync/corosync.conf" ] ||
         osr_fs_no "this initrd does not know the other nodes, and $1 is theirs, too" \
             "run osrctl initrd data in the root and rebuild, or mount with lockproto=lock_nolock what no other node has" ||
         return 1
     mkdir -p "$osr_work"
-    osr_check_name "$1" "$2" && osr_make_tree && osr_membership && osr_locks || return 1
-    # The machine goes back to an initramfs at its end, which unmounts the root while its locks are still answered for.
-    need_shutdown
+    osr_check_name "$1" "$2" && osr_make_tree && osr_membership && osr_locks
 }
 
 [ "$1" = start ] || exit 2

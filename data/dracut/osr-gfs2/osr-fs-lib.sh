@@ -24,6 +24,28 @@ osr_fs_configfs() {
     mount -t configfs configfs /sys/kernel/config
 }
 
+# osr_keep_initramfs: what the machine goes back to at its end, where it unmounts the root and leaves the cluster: a
+# running system cannot unmount the root that it runs from. dracut would fetch it from an image in the root's /boot,
+# where osrd puts none. It has done with drivers by then.
+osr_keep_initramfs() {
+    local directory path
+    [ ! -e /run/initramfs/bin/sh ] || return 0
+    need_shutdown
+    for directory in "" /usr /lib /usr/lib; do
+        [ ! -L "$directory" ] || continue # of a merged /usr
+        for path in "$directory"/*; do
+            [ -L "$path" ] || case $path in
+                /dev | /proc | /run | /sys | /sysroot | /tmp | /usr | /lib | /usr/lib | */modules | */firmware | */osr)
+                    mkdir -p "/run/initramfs$path"
+                    continue
+                    ;;
+            esac
+            cp -a "$path" "/run/initramfs$directory/" ||
+                osr_fs_no "the initramfs could not be kept in /run" "give the machine more memory" || return 1
+        done
+    done
+}
+
 # osr_fs_network TYPE: hook cmdline: with root= of the administrator's (static boot way) and rootfstype=TYPE dracut has
 # to bring the network up before the disk can be mounted.
 osr_fs_network() {

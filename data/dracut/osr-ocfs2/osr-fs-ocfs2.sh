@@ -91,7 +91,7 @@ osr_start() {
     [ -d "$osr_clusters" ] && echo o2cb > "$osr_stack" ||
         osr_fs_no "the kernel has no OCFS2 with o2cb" "add its modules ocfs2 and ocfs2_stack_o2cb" || return 1
     osr_join "$osr_etc/ocfs2/cluster.conf" "$id" || return 1
-    need_shutdown
+    osr_keep_initramfs
 }
 
 [ "$1" = start ] || exit 2

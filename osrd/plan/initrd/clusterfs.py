@@ -33,6 +33,8 @@ _NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}", re.ASCII)
 _OWN = ("ip_address", "number", "name")
 #: links of knet
 _LINKS = 8
+#: milliseconds; corosync has no opinion on more than a quarter of an hour
+_TOKEN = range(100, 900_001)
 
 _DLM_CONF = """\
 # Made by osrd. TCP, since SCTP is in no initrd; who is absent at the start was never seen, see corosync.conf.
@@ -107,11 +109,23 @@ class _Making:
         members = self._members()
         if not members:
             return
-        self.files[_COROSYNC] = corosync_conf(self._cluster.name, members).encode()
+        self.files[_COROSYNC] = corosync_conf(self._cluster.name, members, self._token()).encode()
         self.files[_DLM] = _DLM_CONF.encode()
         message = "corosync's traffic is not encrypted: a key in an initrd would be served to whoever asks for it"
         fix = "keep the network of the cluster's nodes to themselves"
         self._tell("corosync-unencrypted", Severity.INFO, UnsupportedError(message, fix))
+
+    def _token(self) -> int | None:
+        """How long a member may be silent: ``<totem token="MILLISECONDS"/>``, as cluster.conf(5) of cman has it."""
+        text = dict(self._cluster.totem).get("token")
+        if text is None:
+            return None
+        if re.fullmatch("[0-9]{1,9}", text, re.ASCII) and int(text) in _TOKEN:
+            return int(text)
+        message = f"token={text!r} of <totem> is no number of milliseconds"
+        fix = f"write one from {_TOKEN.start} to {_TOKEN.stop - 1}, or leave it to corosync"
+        self._tell("initrd-cluster", Severity.WARNING, InvalidConfigError(message, fix))
+        return None
 
     def o2cb(self) -> None:
         good: list[int] = []
@@ -186,10 +200,12 @@ class Member:
         return self.nodeid == other.nodeid or self.name == other.name or bool(shared)
 
 
-def corosync_conf(name: str, members: tuple[Member, ...]) -> str:
-    """The file, with its last line feed, for the members in this order."""
+def corosync_conf(name: str, members: tuple[Member, ...], token: int | None = None) -> str:
+    """The file, with its last line feed, for the members in this order. ``token`` in milliseconds."""
     lines = ["# Made by osrd from cluster.conf.", "totem {", "\tversion: 2", f"\tcluster_name: {name}"]
-    lines += ["\ttransport: knet", "\tcrypto_cipher: none", "\tcrypto_hash: none", "}", "nodelist {"]
+    lines += ["\ttransport: knet", "\tcrypto_cipher: none", "\tcrypto_hash: none"]
+    lines += [] if token is None else [f"\ttoken: {token}"]
+    lines += ["}", "nodelist {"]
     for member, addresses in zip(members, _links(members), strict=True):
         lines.append("\tnode {")
         lines += [f"\t\tring{link}_addr: {address}" for link, address in enumerate(addresses)]

@@ -165,7 +165,9 @@ class _Collected:
 
     def _root(self, node: Node) -> None:
         root = boot_root(node.root)
-        words = [f"root={root_string(root.text, root.fstype)}", f"rootfstype={root.fstype}" if root.fstype else ""]
+        # Without "block:": dracut 059's generator would put another one before it, and wait for a device of that name.
+        text = root_string(root.text, root.fstype).removeprefix("block:")
+        words = [f"root={text}", f"rootfstype={root.fstype}" if root.fstype else ""]
         words += [f"rootflags={root.options}" if root.options else "", root.mode]
         # A cluster's file system cannot be mounted at once: the network and the other nodes come first.
         at_once = root.is_device and not any(needs(node, fstype) for fstype in (GFS2, OCFS2))
