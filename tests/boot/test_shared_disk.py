@@ -147,7 +147,9 @@ def corosync_of_the_initrd_goes_on(machine: Machine) -> None:
 
 def whole(disk: Disk, bootable: Path, file: Path) -> None:
     """The file system's own checker finds nothing: it was unmounted, by both."""
-    script = 'mount -t proc proc "$1/proc" && touch "$1/tmp/disk" && mount --bind "$2" "$1/tmp/disk" && shift 2 && "$@"'
+    script = (
+        'mount -t proc proc "$1/proc" && touch "$1/tmp/disk" && mount --bind "$2" "$1/tmp/disk" && shift 2 && "$@"'
+    )
     argv = ["chroot", str(bootable), *disk.check.split(), "/tmp/disk"]
     checked = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", bootable, file, *argv],
