@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.serving import MAC3, node_xml
-from tests.host.boothost import NAME, NODE1, NODE2, ROOT, TOOLS, BootHost, soon
+from tests.host.boothost import CLUSTER, NAME, NODE1, NODE2, ROOT, TOOLS, BootHost, soon
 from tests.host.conftest import OPERATOR, SOMEBODY
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.needs(*TOOLS)]
@@ -46,7 +46,7 @@ def test_an_ordinary_user_may_look_and_not_touch(admins: BootHost, user: str) ->
     assert "node1" in admins.says("osrctl", "nodes", user=user)
     assert "ready" in admins.says("osrctl", "status", user=user)
     assert f"{ROOT}/nodes/1" in admins.says("busctl", "--list", "tree", NAME, user=user)
-    before = admins.entries()
+    before, published = admins.path(CLUSTER).read_bytes(), admins.entries().keys()
     for command in (
         ("verify",),
         ("node", "add", "node3", "ip=192.168.122.173", f"mac={MAC3}"),
@@ -57,8 +57,11 @@ def test_an_ordinary_user_may_look_and_not_touch(admins: BootHost, user: str) ->
         done = admins.run("osrctl", *command, user=user, check=False)
         assert done.returncode != 0, command
         assert "polkit does not allow you" in done.stderr, (command, done.stderr)
-    assert admins.entries() == before
+    assert admins.path(CLUSTER).read_bytes() == before
+    assert admins.entries().keys() == published
     assert admins.get("NodeCount") == 2
+    uid = admins.says("id", "-u", user)
+    assert admins.journal(OSRD_UID=uid) == [], "nothing was done in this user's name"
 
 
 def test_root_is_not_asked(host: BootHost) -> None:
