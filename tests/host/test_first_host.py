@@ -52,8 +52,10 @@ def test_the_commands_of_the_readme(prepared: BootHost) -> None:
         said[command] = done.stdout
         assert done.returncode in _MAY.get(command.split()[1], (0,)), done.stdout + done.stderr
     assert "the kernel's NFS server does not run" in said["osrctl doctor"], "no container has one"
+    assert said["osrctl status"].startswith("State:")
+    # A person types more slowly.
+    soon(lambda: "Nodes:      2\n" in host.says("osrctl", "status"), "the cluster is there")
     assert "2 nodes" in host.show("StatusText")
-    assert "Nodes:      2\n" in said["osrctl status"]
     entries = {host.entry(mac).name for mac in (MAC1, MAC2)}
     soon(lambda: host.entries().keys() == entries, "both nodes have an entry")
 
