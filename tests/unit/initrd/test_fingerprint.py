@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osrd.model.errors import InvalidConfigError
+from osrd.model.errors import OsrdError
 from osrd.model.image import Fingerprint, ImageFile, InputKind
 from osrd.model.settings import BootWay
-from osrd.parse.fingerprint import parse_fingerprint, render_fingerprint
+from osrd.parse.imagestore import parse_fingerprint, render_fingerprint
 from osrd.plan.initrd.changes import changes
 from osrd.plan.initrd.fingerprint import baked, content_names, content_of, fingerprint
 
@@ -202,32 +202,31 @@ _GOOD = json.loads(render_fingerprint(BEFORE))
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "is not JSON"),
-        (b"\xff", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
-        (b"[]", "says no format"),
-        (b'{"format": "1"}', "says no format"),
-        (json.dumps({**_GOOD, "format": 2}).encode(), "newer osrd"),
-        (json.dumps({**_GOOD, "value": 1}).encode(), "no value"),
-        (json.dumps({**_GOOD, "inputs": []}).encode(), "no value and inputs"),
-        (json.dumps({**_GOOD, "inputs": {"moon": {}}}).encode(), "unknown kind"),
-        (json.dumps({**_GOOD, "inputs": {"osr": []}}).encode(), "unknown kind"),
-        (json.dumps({**_GOOD, "inputs": {"osr": {"a": None}}}).encode(), "no text"),
-        (b'{"format":1,"x":"' + b"a" * (33 << 20) + b'"}', "more than"),
+        (b"", "is no JSON"),
+        (b"\xff", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "everything is missing"),
+        (b'{"version": "1"}', "version is missing"),
+        (json.dumps({**_GOOD, "version": 2}).encode(), "newer osrd"),
+        (json.dumps({**_GOOD, "value": 1}).encode(), "value is missing"),
+        (json.dumps({**_GOOD, "inputs": {}}).encode(), "inputs is missing"),
+        (json.dumps({**_GOOD, "inputs": [["moon", "a", "b"]]}).encode(), "inputs is missing"),
+        (json.dumps({**_GOOD, "inputs": [["osr", "a"]]}).encode(), "inputs is missing"),
+        (json.dumps({**_GOOD, "inputs": [["osr", "a", None]]}).encode(), "inputs is missing"),
     ],
-    ids=range(12),
+    ids=range(11),
 )
 def test_what_is_no_fingerprint_is_told(data: bytes, problem: str) -> None:
-    with pytest.raises(InvalidConfigError, match=f"^the/file: .*{problem}"):
+    with pytest.raises(OsrdError, match=f"^the/file .*{problem}"):
         parse_fingerprint(data, "the/file")
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner) | st.dictionaries(
-    st.sampled_from(["format", "value", "inputs", "kernel", "a"]), inner), max_leaves=20))  # fmt: skip
+    st.sampled_from(["version", "value", "inputs", "kernel", "a"]), inner), max_leaves=20))  # fmt: skip
 def test_any_json_is_told_and_nothing_else_happens(document: object) -> None:
     try:
         parse_fingerprint(json.dumps(document).encode(), "file")
-    except InvalidConfigError:
+    except OsrdError:
         return
     assert isinstance(document, dict)
-    assert document["format"] <= 1
+    assert document["version"] <= 1
