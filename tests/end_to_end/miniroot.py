@@ -43,6 +43,7 @@ if [ -e /etc/slow ]; then
 fi
 cp /usr/lib/dracut/modules.d/*osr/osrroot.sh "$image/sbin/osrroot"
 cp /sbin/mount.nfs "$image/sbin/mount.nfs"
+cp /sbin/mount.nfs "$image/sbin/switch_root"
 cp /usr/lib/libroot.so "$image/usr/lib/libroot.so"
 case "$modules" in
     *osr-cluster*) cp -R /etc/osr/initrd/. "$image/etc/osr/" ;;
