@@ -232,6 +232,12 @@ def test_drivers_and_programs_of_every_kind_of_root(full: Built) -> None:
     assert [name for name in programs.split() if f"usr/{name}" not in full.listing] == []
 
 
+def test_mount_nfs_knows_tcp_and_udp(full: Built) -> None:
+    """Else NFSv3 is "Protocol not supported". These roots have no netbase, which has the file."""
+    protocols = (full.content / "etc/protocols").read_text()
+    assert re.findall(r"(?m)^(tcp|udp)\s+(\d+)\s", protocols) == [("tcp", "6"), ("udp", "17")]
+
+
 def test_the_daemons_have_a_root_of_their_own(full: Built) -> None:
     """Whole: they start in it, with nothing else there."""
     tree = full.content / "usr/lib/osr/cluster"

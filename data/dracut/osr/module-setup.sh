@@ -68,6 +68,13 @@ install_data() { # "install" alone would be dracut's function below
     find "$initdir/etc/osr" -exec touch -h -d @0 {} +
 }
 
+# mount.nfs asks for tcp and udp by name when it looks for version 3, and then says "Protocol not supported": a small
+# Debian has no such file (its package is netbase).
+install_protocols() {
+    inst_multiple -o /etc/protocols
+    [[ -e $initdir/etc/protocols ]] || printf 'tcp\t6\tTCP\nudp\t17\tUDP\n' > "$initdir/etc/protocols"
+}
+
 install() {
     local name
     inst_multiple mkdir mount umount cat sed grep sort readlink sleep ip flock rm mv cp ln chmod modprobe sync reboot tr
@@ -92,6 +99,7 @@ install() {
     inst_hook emergency 50 "$moddir/osr-emergency.sh"
     inst_hook shutdown-emergency 10 "$moddir/osr-emergency.sh"
     install_data
+    install_protocols
     forget_identity
     # shellcheck disable=SC2119 # of dracut before 108
     ! declare -F dracut_need_initqueue > /dev/null || dracut_need_initqueue
