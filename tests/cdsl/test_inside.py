@@ -115,12 +115,11 @@ def test_paths_longer_than_the_kernel_takes(root: Path) -> None:
 
 
 def test_without_the_kernels_help_nothing_is_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Old:
-        def syscall(self, *arguments: object) -> int:
-            ctypes.set_errno(errno.ENOSYS)
-            return -1
+    def old_kernel(*arguments: object) -> int:
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
 
-    monkeypatch.setattr(module, "_libc", Old())
+    monkeypatch.setattr(module, "_syscall", old_kernel)
     with Inside.open(str(root)) as inside, pytest.raises(UnsupportedError, match=r"openat2.*5\.6"):
         inside.look("a")
 
