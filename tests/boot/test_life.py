@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole life of a kernel: boot, an update in the root, an initrd by osrd, a boot into it, and back; osrd is killed
-in between."""
+at random moments of it."""
 
-import re
+import os
+import random
 import signal
-import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.boot.cluster import PATIENCE, machine_one, nfs_cluster
-from tests.boot.lab import PLACE, Lab
+from tests.boot.lab import Lab
 from tests.boot.machine import Machine
+from tests.boot.roots import install_another_kernel
 from tests.end_to_end.serving import MAC1
 from tests.eventually import eventually
 
@@ -19,27 +22,58 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
     pytest.mark.matrix,
-    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "dnsmasq", "debootstrap", "nsenter", "apt-get"),
+    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "dnsmasq", "debootstrap", "nsenter"),
 ]
+
+
+class Killer:
+    """Kills osrd, and starts it again as the service manager would. OSRD_TEST_SEED brings the same moments back."""
+
+    def __init__(self, lab: Lab) -> None:
+        seed = int(os.environ.get("OSRD_TEST_SEED", random.randrange(1 << 32)))
+        print(f"OSRD_TEST_SEED={seed}", flush=True)
+        self._random = random.Random(seed)
+        self._lab = lab
+        self.count = 0
+
+    def kill(self, earliest: float, latest: float) -> None:
+        """After some seconds: the moments are what is tried."""
+        threading.Event().wait(self._random.uniform(earliest, latest))
+        assert self._lab.stop(signal.SIGKILL) == -signal.SIGKILL
+        self._lab.start()
+        self.count += 1
 
 
 def test_a_new_kernel_and_back(bootable: Path, tmp_path: Path) -> None:
     with nfs_cluster(bootable, tmp_path) as lab, machine_one(lab) as machine:
+        killer = Killer(lab)
         old = booted(machine)
         machine.shut_down(PATIENCE)
         before = lab.entry(MAC1).read_bytes()
-        new = install_another_kernel(lab, old, tmp_path)
-        killed_while_it_builds(lab, new)
+        new = installed_while_osrd_dies(lab, killer, old)
+        assert new != old
+        begun = f"building an initrd for {new}"
+        told = lab.log.read_text().count(begun)
+        eventually(
+            lambda: before != lab.entry(MAC1).read_bytes() or lab.log.read_text().count(begun) > told,
+            "a build",
+            PATIENCE,
+        )
+        killer.kill(0, 5)  # while it builds, or checks, or publishes
         eventually(lambda: lab.entry(MAC1).read_bytes() != before, "the new kernel in node1's menu", PATIENCE)
+        killer.kill(0, 1)
         machine.switch_on()
+        killer.kill(5, 60)
         assert booted(machine) == new
         machine.shut_down(PATIENCE)
         assert [image["kernel"] for image in lab.ask("initrd", "list")["images"]] == [new, old]
         lab.osrctl("initrd", "rollback", "fc11")
+        killer.kill(0, 0.2)
         eventually(lambda: lab.entry(MAC1).read_bytes() == before, "the old kernel in node1's menu")
         machine.switch_on()
         assert booted(machine) == old
         machine.shut_down(PATIENCE)
+        assert killer.count >= 5
 
 
 def booted(machine: Machine) -> str:
@@ -48,34 +82,10 @@ def booted(machine: Machine) -> str:
     return machine.ask("uname -r")
 
 
-def install_another_kernel(lab: Lab, old: str, work: Path) -> str:
-    """The distribution's newest package, as an administrator installs it in the root; its version."""
-    package = newest_package()
-    new = package.removeprefix("linux-image-")
-    assert new != old
-    subprocess.run(["apt-get", "-q", "download", package], cwd=work, check=True, capture_output=True)
-    (file,) = work.glob(f"{package}_*.deb")
-    lab.inside("cp", str(file), f"{PLACE}/root/kernel.deb")
-    # Its initrd is osrd's business; in the root nobody else makes one (Debian's hooks look at INITRD).
-    argv = ["env", "INITRD=No", "dpkg", "--install", "--force-depends", "/root/kernel.deb"]
-    lab.command("shell", PLACE, "--node", "node1", "--", *argv)
-    return new
-
-
-def newest_package() -> str:
-    """Of the kernels that this machine's package lists have for Debian's own abi numbers."""
-    argv = ["apt-cache", "pkgnames", "linux-image-6.1.0-"]
-    names = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
-    return max((name for name in names if re.fullmatch(r"linux-image-6\.1\.0-\d+-amd64", name)), key=abi)
-
-
-def abi(package: str) -> int:
-    return int(package.split("-")[3])
-
-
-def killed_while_it_builds(lab: Lab, kernel: str) -> None:
-    """SIGKILL, as soon as the build runs; osrd is started again, as the service manager would."""
-    begun = f"building an initrd for {kernel}"
-    eventually(lambda: begun in lab.log.read_text(), "a build that runs", PATIENCE)
-    lab.stop(signal.SIGKILL)
-    lab.start()
+def installed_while_osrd_dies(lab: Lab, killer: Killer, old: str) -> str:
+    """A kernel package; osrd is killed again and again meanwhile, and sees half of it each time."""
+    with ThreadPoolExecutor(1) as pool:
+        installing = pool.submit(install_another_kernel, lab, old)
+        while not installing.done():
+            killer.kill(1, 10)
+        return installing.result()

@@ -5,23 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.cluster import PATIENCE, configuration, switched_on
-from tests.boot.lab import BRIDGE, Lab
+from tests.boot.cluster import APPEND, PATIENCE, configuration, nfs_cluster, switched_on
+from tests.boot.lab import BRIDGE, PLACE, SERVER, Lab
 from tests.boot.machine import Machine
 from tests.boot.serving import DNSMASQ
 from tests.dhcp.servers import Program
 from tests.end_to_end.sandbox import SEED
-from tests.end_to_end.serving import MAC1
+from tests.end_to_end.serving import MAC1, MAC2
 from tests.eventually import eventually
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
     pytest.mark.matrix,
-    pytest.mark.needs("qemu-system-x86_64", "dnsmasq", "nsenter", "ip"),
+    pytest.mark.needs("qemu-system-x86_64", "ganesha.nfsd", "rpcbind", "dnsmasq", "debootstrap", "nsenter", "ip"),
 ]
 
 UNKNOWN = "00:0c:29:00:00:99"
+#: Warnings are shown, as they are without APPEND; attempts follow each other quickly.
+LOUD = APPEND.replace("loglevel=4", "loglevel=5") + " osr.wait=3 osr.tries=15"
+VOLUME, NOWHERE = f"{SERVER}:{PLACE}", f"{SERVER}:/mnt/virtual/nfsosr/nowhere"
 #: A DHCP server that osrd knows nothing of, which leads every machine to osrd's loader.
 SITE = """port=0
 interface={bridge}
@@ -74,3 +77,57 @@ def test_no_node_is_told_so(tmp_path: Path) -> None:
             with switched_on(Machine(lab, name, mac)) as machine:
                 machine.wait("This machine is no node that cluster axqad109 serves", PATIENCE)
                 machine.wait("that node has a mistake there, which osrctl status tells", PATIENCE)
+
+
+def test_a_root_that_cannot_be_had_is_told(bootable: Path, tmp_path: Path) -> None:
+    """A server that is away and comes back, a node without a tree, a root that is nowhere."""
+    with nfs_cluster(bootable, tmp_path, append=LOUD, more="[watch]\nboot-limit = 60s\n") as lab:
+        lab.stop_nfs()
+        one, two = Machine(lab, "node1", MAC1), Machine(lab, "node2", MAC2)
+        with switched_on(one):
+            one.wait(rf"osr: mounting nfs4:{VOLUME}\S* failed: mount\.nfs4?: ", PATIENCE)
+            (away,) = eventually(lambda: told(lab, "node-not-up"), "node1 is told", PATIENCE)
+            assert f"node1 is not up 60 s after its loader: it has not mounted its root {VOLUME}" in away
+            assert "its console says why" in away
+            tree = tmp_path / "root/cluster/cdsl/2"
+            tree.rename(tmp_path / "tree of node2")
+            tree.write_text("osrd makes trees that are missing; this is in its way")
+            lab.gdbus("Manager.Reconcile", "{}")
+            (broken,) = eventually(lambda: told(lab, "root-failed"), "the tree is told", PATIENCE)
+            assert broken == "[root fc11] /cluster/cdsl/2 is there, but is no directory; move it away"
+            lab.start_nfs()
+            with switched_on(two):
+                one.wait("^OSR-UP node1$", PATIENCE)
+                eventually(
+                    lambda: not any("node1" in line for line in told(lab, "node-not-up")), "node1 is up", PATIENCE
+                )
+                in_the_emergency_shell(two, "no CDSL directory for node 2 in /cluster/cdsl", "osrctl cdsl repair")
+                (lost,) = eventually(lambda: told(lab, "node-not-up"), "node2 is told", PATIENCE)
+                assert lost.startswith("node2 is not up")
+        tree.unlink()
+        lab.command("cdsl", "repair", PLACE)
+        assert tree.is_dir()
+        lead_node2_astray(lab)
+        with switched_on(two):
+            in_the_emergency_shell(
+                two, "the root could not be mounted in 15 attempts: mount.nfs4: ", "look after the server"
+            )
+            (nowhere,) = eventually(lambda: told(lab, "node-not-up"), "node2 is told", PATIENCE)
+            assert f"node2 is not up 60 s after its loader: it has not mounted its root {NOWHERE}" in nowhere
+
+
+def in_the_emergency_shell(machine: Machine, why: str, what_to_do: str) -> None:
+    """dracut's emergency state, with our own words on the console."""
+    machine.wait("Open Sharedroot could not boot this machine", PATIENCE)
+    report = machine.wait(r"could not boot this machine\.(?s:(.*?))osr-param list shows", PATIENCE)[1]
+    assert why in report
+    assert what_to_do in report
+
+
+def lead_node2_astray(lab: Lab) -> None:
+    """Another root volume for node2 in cluster.conf, which is in the initrd, too."""
+    before = lab.entry(MAC2).read_bytes()
+    text = lab.cluster_conf.read_text()
+    head, _, tail = text.rpartition(VOLUME)
+    lab.replace(text, head + NOWHERE + tail)
+    eventually(lambda: lab.entry(MAC2).read_bytes() != before, "an initrd that leads nowhere", PATIENCE)

@@ -3,7 +3,6 @@
 changes a shared root, and starts what is behind the socket of osrd-copy.socket."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -95,9 +94,11 @@ def _cancelled(root: Path) -> None:
 def _osrd_is_killed(root: Path) -> None:
     """Whoever gets the lock next can be sure that nothing writes any more."""
     with subprocess.Popen([sys.executable, "-c", _COPIER, root]) as process:
-        eventually(lambda: running(_TOKEN), "a copy that runs")
-        assert instances("osrd-copy")
-        process.send_signal(signal.SIGKILL)
+        try:
+            eventually(lambda: running(_TOKEN), "a copy that runs", 60)
+            assert instances("osrd-copy")
+        finally:
+            process.kill()
     assert world.recover(root).lines == ("removed what an interrupted run had staged: make /var host-dependent",)
     assert not running(_TOKEN)
     assert leftovers(root) == []
