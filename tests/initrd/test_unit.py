@@ -78,9 +78,11 @@ def _cancelled(world: World) -> None:
 def _osrd_is_killed(world: World) -> None:
     set_dracut(world.root, _HANGS)
     with subprocess.Popen([sys.executable, "-c", _BUILDER, world.root, world.destination]) as process:
-        eventually(lambda: running(_TOKEN), "dracut hangs")
-        assert _instances()
-        process.kill()
+        try:
+            eventually(lambda: running(_TOKEN), "dracut hangs", 60)
+            assert _instances()
+        finally:
+            process.kill()
     eventually(lambda: not running(_TOKEN), "everything in the room is gone")
     eventually(lambda: not _instances(), "so is the unit")
 
