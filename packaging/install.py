@@ -69,7 +69,7 @@ class Places:
         return f"{self.prefix}/share/osrd"
 
     @property
-    def library(self) -> str:
+    def code(self) -> str:
         return f"{self.share}/python"
 
     @property
@@ -135,7 +135,7 @@ def _dracut_here() -> int:
 def everything(places: Places) -> Iterator[Item]:
     """All but what belongs into the nodes' root."""
     yield from _programs(places)
-    yield from _tree(SOURCE / "osrd", f"{places.library}/osrd")
+    yield from _tree(SOURCE / "osrd", f"{places.code}/osrd")
     # What the daemon and osrctl look for themselves (osrd/observe/data.py).
     for name in ("schema", "dracut", "dracut.conf.d", "kernel-hooks", "kernel-install"):
         yield from _tree(DATA / name, f"{places.share}/{name}")
@@ -149,7 +149,7 @@ def _programs(places: Places) -> Iterator[Item]:
     setup.read(SOURCE / "setup.cfg")
     for line in setup["options.entry_points"]["console_scripts"].strip().splitlines():
         name, module, function = re.fullmatch(r"([\w-]+) = ([\w.]+):(\w+)", line).groups()  # type: ignore[union-attr]
-        text = _PROGRAM.format(python=places.python, library=places.library, module=module, function=function)
+        text = _PROGRAM.format(python=places.python, library=places.code, module=module, function=function)
         yield Item(f"{_directory_of(places, name)}/{name}", text.encode(), 0o755)
 
 
@@ -294,7 +294,7 @@ def install(places: Places, listname: str, items: list[Item]) -> None:
     for path in sorted(before.files - now.files):
         _remove(places, path)
     _remove_empty(places, now)
-    if places.compile and places.real(places.library).is_dir():
+    if places.compile and places.real(places.code).is_dir():
         _compile(places)
     _write(places.real(listname), now.text().encode(), 0o644)
 
@@ -313,7 +313,7 @@ def uninstall(places: Places, listnames: list[str]) -> None:
         elif os.path.lexists(file):
             print(f"{file} was changed since it was installed, and stays.")
     # Nobody but Python puts anything there, from the modules that go.
-    for cache in list(places.real(places.library).rglob("__pycache__")) if listed.files else ():
+    for cache in list(places.real(places.code).rglob("__pycache__")) if listed.files else ():
         shutil.rmtree(cache)
     for path in sorted(listed.files):
         _remove(places, path)
@@ -344,8 +344,8 @@ def _write(file: Path, data: bytes, mode: int) -> None:
 
 def _compile(places: Places) -> None:
     """Byte code beside the modules, since osrd never writes any itself."""
-    library = str(places.real(places.library))
-    run = [places.python, "-I", "-m", "compileall", "-q", "-s", library, "-p", places.library, library]
+    code = str(places.real(places.code))
+    run = [places.python, "-I", "-m", "compileall", "-q", "-s", code, "-p", places.code, code]
     subprocess.run(run, check=True)
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Kind:
         return _Instance(self, path) if path else _Child(self)
 
 
-class Peer:
+class Peer(ABC):
     """One such process, at the other end of ``connection``. ``apart`` says whether it is no child, and so has another
     view of the mounts."""
 
@@ -69,9 +70,9 @@ class Peer:
         except ConnectionResetError:  # it ended before it had read everything
             return b""
 
+    @abstractmethod
     def end(self) -> None:
         """Whatever it started is gone as well when this returns."""
-        raise NotImplementedError
 
 
 class _Instance(Peer):
