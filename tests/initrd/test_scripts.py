@@ -187,13 +187,13 @@ ROOT = (
         "rw-and-no-options",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:192.168.122.1:/srv/root")},
-        mounted=("nfs 192.168.122.1:/srv/root rw,nolock,retry=0 as osr:web:1 on node1",),
+        mounted=("nfs 192.168.122.1:/srv/root rw,retry=0,nolock as osr:web:1 on node1",),
     ),
     Case(
         "version-three",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/r:rw,vers=3,nolock")},
-        mounted=("nfs 10.0.0.1:/r rw,vers=3,nolock,retry=0 as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.1:/r rw,vers=3,retry=0,nolock as osr:web:1 on node1",),
     ),
     Case(
         "ipv6",
@@ -217,13 +217,13 @@ ROOT = (
         "quote-in-a-value",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/a'\"'\"'b:rw")},
-        mounted=("nfs 10.0.0.1:/a'b rw,nolock,retry=0 as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.1:/a'b rw,retry=0,nolock as osr:web:1 on node1",),
     ),
     Case(
         "values-are-data",
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:10.0.0.1:/$(touch /log/hacked):rw", nfsid="`touch /log/hacked`")},
-        mounted=("nfs 10.0.0.1:/$(touch /log/hacked) rw,nolock,retry=0 as `touch /log/hacked` on node1",),
+        mounted=("nfs 10.0.0.1:/$(touch /log/hacked) rw,retry=0,nolock as `touch /log/hacked` on node1",),
         files={"log/hacked": ""},
     ),
     Case(
@@ -250,7 +250,7 @@ ROOT = (
         "com-rootvolume",
         "com-rootvolume=nfs:10.0.0.9:/other",
         BOOTED,
-        mounted=("nfs 10.0.0.9:/other rw,nolock,retry=0 as osr:web:1 on node1",),
+        mounted=("nfs 10.0.0.9:/other rw,retry=0,nolock as osr:web:1 on node1",),
     ),
     Case(
         "server-comes-later",

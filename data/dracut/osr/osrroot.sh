@@ -9,7 +9,7 @@ export PATH
 # shellcheck source=data/dracut/osr/osr-lib.sh
 . /lib/osr/osr-lib.sh
 
-netif=$1
+netif=$1 attempt=""
 export NEWROOT="${3:-$NEWROOT}"
 
 [ -n "$netif" ] && [ -n "$NEWROOT" ] || exit 1
@@ -43,8 +43,8 @@ case $volume in
         esac
         # mount.nfs would try for two minutes before anybody is told; osr-retry tries longer.
         case ",$options," in
-            *,retry=*) ;;
-            *) volume="$volume,retry=0" ;;
+            *,retry=*) attempt=$volume ;;
+            *) attempt="$volume,retry=0" ;;
         esac
         handler=/sbin/nfsroot
         ;;
@@ -57,7 +57,7 @@ if [ ! -x "$handler" ]; then
 fi
 osr_set root "$volume"
 osr_info "mounting $volume through $netif"
-if "$handler" "$netif" "$volume" "$NEWROOT" > "$osr_work/mount.log" 2>&1 && ismounted "$NEWROOT"; then
+if "$handler" "$netif" "${attempt:-$volume}" "$NEWROOT" > "$osr_work/mount.log" 2>&1 && ismounted "$NEWROOT"; then
     cat "$osr_work/mount.log"
     exit 0
 fi
