@@ -10,7 +10,7 @@ from osrd.engine.buildwork import Aim
 from osrd.engine.places import Watched
 from osrd.model.cdsl import Inventory, Layout
 from osrd.model.errors import ConflictError, FailedError, NotFoundError
-from osrd.model.finding import Finding
+from osrd.model.finding import Finding, Severity
 from osrd.model.image import BuildOrder, Dracut, Kernel, NodeReport
 from osrd.observe.dracutmodules import module_sources
 from osrd.observe.inside import Inside
@@ -62,16 +62,27 @@ class Seen:
 
 
 def seen(path: str) -> Seen | None:
-    """The root at ``path``; None when there is none on this host now. Raises FailedError, InvalidConfigError."""
+    """The root at ``path``; None when there is none on this host now: where a file system is not mounted is an empty
+    directory, of which nothing may be concluded. Raises FailedError, InvalidConfigError."""
     try:
         with Inside.open(path) as inside:
             found = read_inventory(inside, MAX_SIZE)
             if found is None:
-                return Seen()
+                return Seen() if inside.names("") else None
             inventory = parse_inventory(found[0], inside.name(found[1]))
             return _seen(inside, inventory)
     except NotFoundError:
         return None
+
+
+def absent(path: str) -> tuple[Finding, ...]:
+    """What is told of a root that is not seen. Where there is not even a directory its CDSLs cannot be looked at
+    either, and that is told already."""
+    if not os.path.isdir(path):
+        return ()
+    message = f"{path} is empty; nodes go on with the images that there are, and no initrd is built"
+    fix = "mount the root there, or create one: osrctl root create"
+    return (Finding("root-empty", Severity.WARNING, message, fix, value=path),)
 
 
 def _seen(inside: Inside, inventory: Inventory) -> Seen:

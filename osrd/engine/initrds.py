@@ -9,7 +9,7 @@ from osrd.engine.api import ImageChange, ImageDifference
 from osrd.engine.buildview import failure_of, graded
 from osrd.engine.buildwork import Again, Aim, Made, Sight, Wish
 from osrd.engine.initrdbuild import Build, Ground
-from osrd.engine.initrdroot import Baked, BakedParts, Reports, seen, watched_in
+from osrd.engine.initrdroot import Baked, BakedParts, Reports, absent, seen, watched_in
 from osrd.engine.rootwork import Control
 from osrd.model.errors import FailedError, NotFoundError, OsrdError
 from osrd.model.image import Choice, Dracut, Fingerprint, Image, Kernel, NodeReport, RootImages
@@ -46,8 +46,8 @@ class Initrds:
 
     def look(self, aim: Aim, again: Again) -> Sight:
         found = seen(aim.root.path)
-        if found is None:  # not on this host now
-            return Sight(images=self._store.root(self._name))
+        if found is None:
+            return Sight(images=self._store.root(self._name), findings=absent(aim.root.path))
         images = self._store.root(self._name)
         with self._observer.looking(aim.root.path, found.link, found.tree, full=again.full) as look:
             survey = look.survey()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.boot.cluster import PATIENCE, disk_cluster, machine_one
 from tests.boot.lab import PLACE
+from tests.boot.watch import SERVED, Watch, says_that_it_is_up
 
 pytestmark = [
     pytest.mark.root,
@@ -20,8 +21,11 @@ pytestmark = [
 def test_a_node_boots_from_its_disk(fstype: str, bootable: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with disk_cluster(bootable, disk, fstype) as lab:
-        with machine_one(lab, disks=(disk,)) as machine:
+        watch = Watch(lab)
+        with watch.kept(), machine_one(lab, disks=(disk,)) as machine:
             machine.wait("^OSR-UP node1$", PATIENCE)
+            assert watch.states(1) == SERVED
+            says_that_it_is_up(machine)
             assert machine.ask("cat /run/osr/nodeid; hostname") == "1\nnode1"
             assert machine.ask("findmnt -no FSTYPE,SOURCE,OPTIONS /").split(",")[0].split() == [
                 fstype,

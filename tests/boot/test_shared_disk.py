@@ -17,6 +17,7 @@ from tests.boot.lab import PLACE, SERVER, Lab
 from tests.boot.machine import Machine
 from tests.boot.serving import DNSMASQ
 from tests.boot.test_nfs import they_are_two, they_share
+from tests.boot.watch import SERVED, Watch, says_that_it_is_up
 from tests.debian import copy
 from tests.end_to_end.serving import MAC1, MAC2, cluster_xml, node_xml
 from tests.eventually import eventually
@@ -81,7 +82,6 @@ def shared_disk_cluster(bootable: Path, work: Path, disk: Disk, nodes: int) -> I
         lab.start()
         eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
         wait_for_rest(lab)
-        assert lab.stop() == 0
         lab.inside("umount", "--recursive", PLACE)
         workshop.fill(root, file, work, disk.make)
         DNSMASQ.start(lab)
@@ -103,9 +103,10 @@ def _cluster_conf(disk: Disk, nodes: int) -> bytes:
 @pytest.mark.parametrize("disk", [pytest.param(OCFS2, id="ocfs2-o2cb"), pytest.param(GFS2, id="gfs2-dlm")])
 def test_two_nodes_boot_from_one_disk_together(disk: Disk, bootable: Path, tmp_path: Path) -> None:
     with shared_disk_cluster(bootable, tmp_path, disk, 2) as (lab, file):
-        with machines(lab, disks=(file,)) as both:
+        watch = Watch(lab)
+        with watch.kept(), machines(lab, disks=(file,)) as both:
             for machine in both:
-                came_up(machine, disk)
+                came_up(machine, disk, watch)
             they_are_two(*both)
             they_share(*both)
             if disk is GFS2:
@@ -120,16 +121,19 @@ def test_two_nodes_boot_from_one_disk_together(disk: Disk, bootable: Path, tmp_p
 
 def test_one_node_boots_from_gfs2_alone(bootable: Path, tmp_path: Path) -> None:
     with shared_disk_cluster(bootable, tmp_path, ALONE, 1) as (lab, file):
-        with machine_one(lab, disks=(file,)) as machine:
-            came_up(machine, ALONE)
+        watch = Watch(lab)
+        with watch.kept(), machine_one(lab, disks=(file,)) as machine:
+            came_up(machine, ALONE, watch)
             assert machine.ask("systemctl --failed --no-legend --plain") == ""
             machine.ask("echo of node1 >/var/log/own")
             machine.shut_down(PATIENCE)
         whole(ALONE, bootable, file)
 
 
-def came_up(machine: Machine, disk: Disk) -> None:
+def came_up(machine: Machine, disk: Disk, watch: Watch) -> None:
     machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+    assert watch.states(int(machine.ask("cat /run/osr/nodeid"))) == SERVED
+    says_that_it_is_up(machine)
     found = machine.ask("findmnt -no FSTYPE,SOURCE,OPTIONS /").split()
     assert found[:2] == [disk.fstype, "/dev/vda"]
     assert found[2].split(",")[0] == "rw"

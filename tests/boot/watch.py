@@ -7,12 +7,15 @@ from itertools import groupby
 from typing import Any
 
 from tests.boot.lab import Lab
+from tests.boot.machine import Machine
 from tests.end_to_end.monitor import Monitor
+from tests.eventually import eventually
 
 _NODES = "/org/opensharedroot/Osrd1/nodes/"
 #: All steps of a boot. Where iPXE is in the firmware no loader is fetched; its first script counts as one.
 WHOLE = ["dhcp", "loader", "kernel", "initrd", "root", "up"]
-
+#: What servers tell of it: the rest stands in a root that this host does not see.
+SERVED = ["dhcp", "loader", "kernel", "initrd"]
 
 #: time, node id and state
 Change = tuple[str, str, str]
@@ -51,3 +54,8 @@ class Watch:
             yield
         finally:
             self._file.write_text("".join(f"{time} node {node} {state}\n" for time, node, state in self.seen))
+
+
+def says_that_it_is_up(machine: Machine) -> None:
+    """What a node reports in its own tree, where this host does not see it."""
+    eventually(lambda: "step=up" in machine.ask("cat /cdsl.local/.osr/report").splitlines(), "up is reported", 120)
