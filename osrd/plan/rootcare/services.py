@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services of a root that fight with being shared: SELinux, NetworkManager, cloud-init."""
+"""Services of a root that fight with being shared: SELinux, NetworkManager, cloud-init, osrd itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from osrd.model.cdsl import FileKind
 from osrd.model.finding import Severity
@@ -18,6 +18,12 @@ _UNITS = (
     "multi-user.target.wants/NetworkManager.service",
     "network-online.target.wants/NetworkManager-wait-online.service",
     "dbus-org.freedesktop.nm-dispatcher.service",
+)
+#: and `systemctl enable osrd`
+_OSRD = (
+    "multi-user.target.wants/osrd.service",
+    "sockets.target.wants/osrd-build.socket",
+    "sockets.target.wants/osrd-copy.socket",
 )
 _START = re.compile(r"S([0-9]{2})(NetworkManager|network-manager)")
 #: osrd's own file: which NICs NetworkManager leaves alone
@@ -53,7 +59,7 @@ def network_manager(root: Root) -> Iterator[Remark]:
     copy of its own of is each node's own business."""
     if root.is_host_dependent(_SYSTEM) or root.is_host_dependent("etc/rc.d"):
         return
-    starters = [(path, None) for path in _units(root)]
+    starters = _enabled(root, _UNITS)
     levels = list(_run_levels(root))
     if not starters and not levels:
         return
@@ -68,7 +74,7 @@ def network_manager(root: Root) -> Iterator[Remark]:
     )
     if wanted:
         fix += "; to keep it for other NICs, add --keep-networkmanager to `osrctl root prepare`"
-    repairs: list[Repair] = [SetAside(path) for path, _ in starters]
+    repairs: list[Repair] = [SetAside(path) for path in starters]
     for path, stop, text in levels:
         repairs.append(SetAside(path))
         if not root.has(stop):
@@ -76,8 +82,8 @@ def network_manager(root: Root) -> Iterator[Remark]:
     yield remark("root-networkmanager", Severity.ERROR, message, fix, *repairs, path=UNMANAGED)
 
 
-def _units(root: Root) -> list[str]:
-    return [f"{_SYSTEM}/{unit}" for unit in _UNITS if root.has(f"{_SYSTEM}/{unit}")]
+def _enabled(root: Root, units: Iterable[str]) -> list[str]:
+    return [f"{_SYSTEM}/{unit}" for unit in units if root.has(f"{_SYSTEM}/{unit}")]
 
 
 def _run_levels(root: Root) -> Iterator[tuple[str, str, str]]:
@@ -122,3 +128,14 @@ def cloud_init(root: Root) -> Iterator[Remark]:
     message = "cloud-init is installed; it replaces host name, ssh host keys and network configuration"
     fix = f"make an empty {root.path}/{off}"
     yield remark("root-cloud-init", Severity.WARNING, message, fix, Write(off, None, b""), path=off)
+
+
+def boot_host(root: Root) -> Iterator[Remark]:
+    """A boot host that was copied: each node would watch its own copy of the file and publish it. Its DHCP and NFS
+    servers may have other duties on the nodes, and are left to who knows."""
+    links = [] if root.is_host_dependent(_SYSTEM) else _enabled(root, _OSRD)
+    if links:
+        message = "osrd is enabled, so that each node would be a boot host; the root was copied from one"
+        fix = f"systemctl --root={root.path} disable osrd, and the DHCP, TFTP and NFS servers that only served nodes"
+        repairs = (SetAside(link) for link in links)
+        yield remark("root-boot-host", Severity.ERROR, message, fix, *repairs, path=links[0])

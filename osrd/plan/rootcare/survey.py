@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     services.selinux,
     services.network_manager,
     services.cloud_init,
+    services.boot_host,
     clusterfile.same_cluster,
     clusterfile.secrets,
     clusterfile.resolv_conf,

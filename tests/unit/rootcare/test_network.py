@@ -193,3 +193,19 @@ def test_cloud_init() -> None:
     (remark,) = found(services.cloud_init, {"etc/cloud/cloud.cfg": b""})
     assert remark.repairs == (Write("etc/cloud/cloud-init.disabled", None, b""),)
     assert found(services.cloud_init, {"etc/cloud/cloud.cfg": b"", "etc/cloud/cloud-init.disabled": b""}) == []
+
+
+def test_a_boot_host_that_was_copied() -> None:
+    """A root made by ``cp -ax`` of the machine that osrd runs on."""
+    wants = "etc/systemd/system/multi-user.target.wants"
+    socket = "etc/systemd/system/sockets.target.wants/osrd-copy.socket"
+    tree = {
+        f"{wants}/osrd.service": To("/lib/systemd/system/osrd.service"),
+        socket: To("/x"),
+        f"{wants}/a.service": To("/x"),
+    }
+    (remark,) = found(services.boot_host, tree)
+    assert remark.repairs == (SetAside(f"{wants}/osrd.service"), SetAside(socket))
+    assert remark.finding.severity is Severity.ERROR
+    assert "disable osrd" in remark.finding.fix
+    assert found(services.boot_host, {f"{wants}/a.service": To("/x")}) == []
