@@ -3,6 +3,7 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from osrd.apply.initrd.build import Built, build
@@ -13,7 +14,16 @@ from osrd.engine.initrdroot import Baked, Seen
 from osrd.engine.rootwork import Control
 from osrd.model.errors import ConflictError, FailedError, InvalidConfigError, OsrdError
 from osrd.model.finding import Finding
-from osrd.model.image import BuildFailure, BuildLimits, BuildOrder, Dracut, Image, ImageContent, RootImages
+from osrd.model.image import (
+    BuildFailure,
+    BuildLimits,
+    BuildOrder,
+    Dracut,
+    Image,
+    ImageContent,
+    InputKind,
+    RootImages,
+)
 from osrd.observe.buildinputs import InputObserver
 from osrd.plan.initrd.check import blocks, check, room
 from osrd.plan.initrd.fingerprint import Inputs, content_names, fingerprint
@@ -26,6 +36,10 @@ _UNSURE = "changed while the image was built"
 _BUILT, _CHECKED = 0.9, 0.97
 #: Of the largest image that is allowed, what has to be free where none is known.
 _QUARTER_MIB = 1 << 18
+
+
+#: whether an input whose file changed last then (st_ctime_ns) changed while the image was built
+Changed = Callable[[tuple[InputKind, str], int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,13 @@ class Ground:
         return BuildLimits(settings.timeout, settings.memory, settings.size, settings.nice)
 
 
+def _changed(before: Mapping[tuple[InputKind, str], int], started: float) -> Changed:
+    """Whose time was known before the build changed when it has another one, whatever clock made either: that of an
+    NFS server, or this host's before it was set. Of a file that no image had there is only this host's clock."""
+    start = int(started * 1e9)
+    return lambda key, ctime: ctime != before[key] if key in before else ctime > start
+
+
 class Build:
     """Of one image. ``observer`` is that of the looks at the root."""
 
@@ -74,21 +95,31 @@ class Build:
         root = self._order.root
         images = self._store.root(root)
         self._check_room(images)
+        before = self._before()
         with self._store.staging(root) as staging:
             try:
                 built = build(self._order, self._ground.limits, staging, self._heard, self._control.cancelled)
-                return self._stored(built, images)
+                return self._stored(built, images, before)
             except (FailedError, InvalidConfigError) as error:
                 raise self._recorded(error, f"{staging}/log") from error
 
     def _heard(self, fraction: float, message: str) -> None:
         self._control.progress(_BUILT * fraction, message)
 
-    def _stored(self, built: Built, images: RootImages) -> tuple[Image, tuple[Finding, ...]]:
+    def _before(self) -> Mapping[tuple[InputKind, str], int]:
+        """When each file changed last that goes into the image, as far as the one before it tells which those are."""
+        order = self._order
+        with self._observer.looking(order.path, order.link, order.tree) as look:
+            return look.ctimes(self._ground.wish.fingerprint.inputs)
+
+    def _stored(
+        self, built: Built, images: RootImages, before: Mapping[tuple[InputKind, str], int]
+    ) -> tuple[Image, tuple[Finding, ...]]:
         self._control.progress(_BUILT, "checking the image")
         ended = time.time()
         content = read_image(built.initrd)
-        inputs, findings = self._judged(built, content, images, ended - built.seconds)
+        changed = _changed(before, ended - built.seconds)
+        inputs, findings = self._judged(built, content, images, changed)
         if blocks(findings):
             raise FailedError(findings[0].message, findings[0].fix)
         self._control.progress(_CHECKED, "storing the image")
@@ -104,7 +135,7 @@ class Build:
         return self._store.add(finished), findings
 
     def _judged(
-        self, built: Built, content: ImageContent, images: RootImages, started: float
+        self, built: Built, content: ImageContent, images: RootImages, changed: Changed
     ) -> tuple[Inputs, tuple[Finding, ...]]:
         """What the image was made from, and what is wrong with it."""
         ground, order = self._ground, self._order
@@ -112,7 +143,7 @@ class Build:
         with self._observer.looking(order.path, order.link, order.tree) as look:
             modules = look.modules(order.kernel)
             inputs = dict(look.observe(order.kernel, ground.dracut, content_names(content.files)))
-            inputs.update(dict.fromkeys(look.changed_since(inputs, started), _UNSURE))
+            inputs.update({key: _UNSURE for key, ctime in look.ctimes(inputs).items() if changed(key, ctime)})
         assert aim.cluster is not None
         subject = Subject(
             order=order,

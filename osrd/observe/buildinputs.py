@@ -182,22 +182,22 @@ class Look:
         if self._microcode[name] != ABSENT:
             found[InputKind.CONTENT, name] = self._microcode[name]
 
-    def changed_since(self, inputs: Iterable[_Key], when: float) -> tuple[_Key, ...]:
-        """Those of ``inputs`` whose files changed (st_ctime) after ``when``: an image that was being built then may
-        have the old or the new content."""
+    def ctimes(self, inputs: Iterable[_Key]) -> dict[_Key, int]:
+        """When the files of ``inputs`` that are there changed last (st_ctime_ns), by the clock of who keeps them."""
         own = (InputKind.OSR, InputKind.CLUSTER, InputKind.OPTIONS)
-        places = [((kind, path), self._place(path)) for kind, path in inputs if kind not in own]
-        inside = self._digests.view.inside
-        return tuple(
-            key
-            for key, place in places
-            if place and (status := inside.status(place)) is not None and status.st_ctime > when
-        )
-
-    def _place(self, path: str) -> str | None:
-        parent, _, name = path.rpartition("/")
-        place = self._digests.view.physical(parent)
-        return None if place is None else f"{place}/{name}".lstrip("/")
+        view = self._digests.view
+        places: dict[str, str | None] = {}
+        found = {}
+        for kind, path in inputs:
+            if kind in own:
+                continue
+            parent, _, name = path.rpartition("/")
+            if parent not in places:
+                places[parent] = view.physical(parent)
+            place = places[parent]
+            if place is not None and (status := view.inside.status(f"{place}/{name}".lstrip("/"))) is not None:
+                found[kind, path] = status.st_ctime_ns
+        return found
 
 
 def _grouped(paths: Iterable[str], modules: str) -> tuple[tuple[_Group, ...], tuple[_Group, ...]]:
