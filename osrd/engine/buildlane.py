@@ -24,7 +24,7 @@ from osrd.engine.resting import Resting
 from osrd.engine.rootview import trouble_of
 from osrd.engine.rootwork import Control
 from osrd.engine.worker import Worker
-from osrd.model.errors import BusyError, CancelledError, FailedError, NotFoundError, OsrdError
+from osrd.model.errors import BusyError, CancelledError, ConflictError, FailedError, NotFoundError, OsrdError
 from osrd.model.finding import Finding
 from osrd.model.image import RootImages
 from osrd.model.job import JobKind
@@ -39,6 +39,8 @@ _CALM = 0.5
 #: Seconds until a look that failed is tried again, at first; then ever more rarely, up to five minutes.
 _RETRY = 5.0
 _RETRY_LIMIT = 300.0
+#: How often the same image is begun by itself while the root changes under it.
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class BuildLane:
         self._sight = Sight()
         self._looked = False
         self._held: dict[str, tuple[str, Finding]] = {}  # by kernel version: the fingerprint that failed, and why
+        self._disturbed: dict[str, tuple[str, int]] = {}  # by kernel version: the fingerprint, and how often
         self._trouble: tuple[Finding, ...] = ()  # why the last look has no result
         self._resting = Resting()
         self._building = ""
@@ -308,6 +311,7 @@ class BuildLane:
         finally:
             self._building = ""
         self._held.pop(version, None)
+        self._disturbed.pop(version, None)
         image = made.image
         logger.info("[root %s] built %s for %s in %.0f s", self.name, image.id, version, image.seconds)
         if made.choice != self._sight.images.choice:
@@ -316,13 +320,22 @@ class BuildLane:
         return made
 
     def _remember(self, wish: Wish, error: OsrdError) -> None:
-        """What failed is not tried again by itself until something is another."""
+        """What failed is not tried again by itself until something is another; what the root changed under, or went
+        away under, is some times: it may be the same when it is looked at the next time."""
         if self._stopping:
             return
-        version = wish.kernel.version
+        version, print_ = wish.kernel.version, wish.fingerprint.value
         cancelled = self._cancel.is_set() or isinstance(error, CancelledError)
+        if not cancelled and isinstance(error, ConflictError | NotFoundError):
+            before, times = self._disturbed.get(version, ("", 0))
+            times = times + 1 if before == print_ else 1
+            if times < _TRIES:
+                self._disturbed[version] = print_, times
+                self._resting.disturbed(version)
+                return
+        self._disturbed.pop(version, None)
         finding = cancellation(self.name, version) if cancelled else failure(self.name, version, error)
-        self._held[version] = wish.fingerprint.value, finding
+        self._held[version] = print_, finding
 
     async def _prune(self) -> None:
         try:

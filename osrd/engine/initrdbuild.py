@@ -143,7 +143,14 @@ class Build:
         with self._observer.looking(order.path, order.link, order.tree) as look:
             modules = look.modules(order.kernel)
             inputs = dict(look.observe(order.kernel, ground.dracut, content_names(content.files)))
-            inputs.update({key: _UNSURE for key, ctime in look.ctimes(inputs).items() if changed(key, ctime)})
+            times = look.ctimes(inputs)
+        if (InputKind.KERNEL, order.kernel.image) not in times:
+            # Without its root the image is nothing to judge, and what is missing in the root no mistake of it.
+            raise ConflictError(
+                f"{order.path}/{order.kernel.image} is gone since its initrd was built",
+                "mount the root again if it was unmounted; osrd builds again",
+            )
+        inputs.update({key: _UNSURE for key, ctime in times.items() if changed(key, ctime)})
         assert aim.cluster is not None
         subject = Subject(
             order=order,

@@ -14,6 +14,10 @@ class Resting:
     def __init__(self) -> None:
         self._since: dict[str, tuple[_Seen, float]] = {}
 
+    def disturbed(self, version: str) -> None:
+        """It does not rest, although what is wanted is the same: its time begins anew."""
+        self._since.pop(version, None)
+
     def judge(self, sight: Sight, quiet: float, now: float) -> tuple[str | None, float | None]:
         """The first wanted kernel version for which the root has rested ``quiet`` seconds at the time ``now``; else
         None, and the seconds until the next one may have, None when nothing is wanted."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from osrd.engine.api import ImageDifference
 from osrd.engine.buildwork import Again, Aim, Made, Sight, Wish
 from osrd.engine.rootwork import Control
-from osrd.model.errors import CancelledError, FailedError, NotFoundError, OsrdError
+from osrd.model.errors import CancelledError, ConflictError, FailedError, NotFoundError, OsrdError
 from osrd.model.finding import Finding
 from osrd.model.image import Choice, Fingerprint, Image, Kernel, RootImages
 from osrd.model.settings import BootWay
@@ -20,11 +20,12 @@ def kernel(version: str) -> Kernel:
 @dataclass
 class FakeBuilds:
     """Implements osrd.engine.buildwork.BuildWork. ``inputs`` has what the image of each kernel is made from; ``gate``
-    holds builds in the middle, ``look_gate`` looks."""
+    holds builds in the middle, ``look_gate`` looks; ``disturbed`` is how many builds the root changes under."""
 
     inputs: dict[str, str] = field(default_factory=dict)
     images: RootImages = field(default_factory=RootImages)
     failure: OsrdError | None = None
+    disturbed: int = 0
     recorded: dict[str, Finding] = field(default_factory=dict)
     look_failure: OsrdError | None = None
     gate: threading.Event = field(default_factory=threading.Event)
@@ -71,6 +72,9 @@ class FakeBuilds:
         assert self.gate.wait(30)
         if control.cancelled():
             raise CancelledError("cancelled")
+        if self.disturbed:
+            self.disturbed -= 1
+            raise DISTURBED
         if self.failure is not None:
             raise self.failure
         self.recorded.pop(version, None)
@@ -116,5 +120,7 @@ class FakeBuilds:
         return b"dracut said\n"
 
 
+#: A build whose kernel was written to meanwhile.
+DISTURBED = ConflictError("the kernel changed while its initrd was being built", "osrd builds again when it rests")
 #: A build that ends as dracut would end it.
 REFUSED = FailedError("dracut ended with status 1: no space", "look at /var/lib/osrd/builds/log")

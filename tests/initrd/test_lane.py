@@ -191,6 +191,10 @@ def test_resting_is_about_all_kernels() -> None:
     assert resting.judge(sight("6.1", "6.2", k1="a", k2="c"), 20, 140) == ("6.1", None)
     assert resting.judge(sight("6.1", "6.2", k2="c"), 20, 141) == (None, 19), "its input changed meanwhile"
     assert resting.judge(sight("6.1", "6.2"), 20, 200) == (None, None)
+    assert resting.judge(sight("6.1", k1="a"), 20, 300) == (None, 20)
+    assert resting.judge(sight("6.1", k1="a"), 20, 320) == ("6.1", None)
+    resting.disturbed("6.1")
+    assert resting.judge(sight("6.1", k1="a"), 20, 330) == (None, 20), "the build met somebody who writes there"
 
 
 def test_a_failed_build_is_told_and_waits_for_a_change() -> None:
@@ -216,6 +220,37 @@ def test_a_failed_build_is_told_and_waits_for_a_change() -> None:
         world.builder.look()
         await world.built("6.1")
         assert world.codes() == []
+
+    played(story, web=web)
+
+
+def test_a_root_that_changed_under_a_build_is_tried_again_when_it_rests() -> None:
+    """A package that was installed again: the kernel is another file with the same content, so nothing else tells."""
+    web = FakeBuilds({"6.1": "a"}, disturbed=1)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web", build=BuildSettings(quiet=0.2)))
+        await world.built("6.1")
+        assert web.built == ["6.1", "6.1"]
+        assert [job.state for job in world.book.jobs] == [JobState.FAILED, JobState.DONE]
+        assert world.codes() == []
+
+    played(story, web=web)
+
+
+def test_a_root_that_never_rests_is_not_tried_without_end() -> None:
+    web = FakeBuilds({"6.1": "a"}, disturbed=100)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: world.states() == {"6.1": KernelState.FAILED}, "the failure")
+        await world.idle()
+        assert world.codes() == ["initrd-failed"]
+        assert 1 < len(web.built) < 10
+        before = len(web.built)
+        web.inputs["6.1"] = "b"
+        world.builder.look()
+        await eventually_async(lambda: len(web.built) > before + 1, "it is tried again as often")
 
     played(story, web=web)
 

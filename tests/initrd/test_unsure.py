@@ -10,6 +10,7 @@ from osrd.engine import initrdbuild
 from osrd.engine.buildwork import Again, Aim, Sight
 from osrd.engine.initrds import Initrds
 from osrd.engine.rootwork import QUIET, Control
+from osrd.model.errors import ConflictError, NotFoundError
 from osrd.model.settings import BootWay, BuildSettings, Paths, RootSettings, Settings
 from osrd.parse.clusterconf import parse_cluster
 from tests.end_to_end.miniroot import add_kernel, make_root
@@ -78,4 +79,22 @@ def test_what_changes_by_a_clock_that_is_behind_is_built_again(round_: Round, mo
     (round_.root / "usr/lib/libroot.so").write_text("second\n")
     monkeypatch.setattr(initrdbuild, "time", SimpleNamespace(time=lambda: 4e9))
     round_.build(rewritten(round_.root / "usr/lib/libroot.so"))
+    assert round_.look().wanted == (KERNEL,)
+
+
+@pytest.mark.parametrize("until", ["checking the image", "storing the image"])
+def test_a_root_that_is_unmounted_when_dracut_is_done(round_: Round, until: str) -> None:
+    """It is no fault of the image, and not written down as one: it is built when the root is there again."""
+    away = round_.root.with_name("away")
+
+    def unmount(_fraction: float, message: str) -> None:
+        if message == until:
+            round_.root.rename(away)
+            round_.root.mkdir()
+
+    with pytest.raises((ConflictError, NotFoundError), match=r"is gone|No such file"):
+        round_.build(Control(unmount, QUIET.cancelled))
+    assert round_.look().images.failures == ()
+    round_.root.rmdir()
+    away.rename(round_.root)
     assert round_.look().wanted == (KERNEL,)
