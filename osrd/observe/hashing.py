@@ -9,8 +9,9 @@ import ctypes
 import errno
 import os
 import stat
+import sys
 import time
-from hashlib import file_digest
+from hashlib import sha256
 
 from osrd.model.output import FileState, NotAFile
 
@@ -19,6 +20,10 @@ _Identity = tuple[int, int, int, int, int]
 #: A file that changed this recently (seconds) may change again without its times moving (a tick of the kernel's
 #: clock is up to 10 ms, other hosts' clocks differ), so its digest is not kept.
 _UNSETTLED = 2.0
+
+#: Of a root any node could make one of many TiB that takes no space, or one that grows for as long as it is read.
+_LARGEST = 4 << 30
+_PART = 1 << 20
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -36,11 +41,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_in_root(root: str, path: str) -> int:
-    """Open ``path``, which is inside the directory ``root``, for reading; symbolic links are resolved as a process
-    with that root would, so that none of them leads out of it (law 5). Returns a descriptor. Raises OSError."""
+    """Open ``path``, which is inside the directory ``root``, for reading if it is a regular file: opening a device
+    does things. Symbolic links are resolved as a process with that root would, so that none of them leads out of it
+    (law 5). Returns a descriptor, of anything else one that cannot be read. Raises OSError."""
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        how = _OpenHow(_OPEN_FLAGS, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+        how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
         name = os.fsencode(os.path.relpath(path, root))
         descriptor = _libc.syscall(_SYS_OPENAT2, directory, name, ctypes.byref(how), ctypes.sizeof(how))
         if descriptor < 0:
@@ -48,7 +54,12 @@ def open_in_root(root: str, path: str) -> int:
             raise OSError(number, os.strerror(number), path)
     finally:
         os.close(directory)
-    return int(descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return int(descriptor)
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", _OPEN_FLAGS)
+    finally:
+        os.close(descriptor)
 
 
 class Hasher:
@@ -86,19 +97,20 @@ class Hasher:
         except OSError as error:
             absent = error.errno in (errno.ENOENT, errno.ENOTDIR)
             return (NotAFile.ABSENT if absent else NotAFile.UNREADABLE), path
-        with open(descriptor, "rb", buffering=0) as file:
-            try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):
-                    return NotAFile.OTHER, path
-                place = os.readlink(f"/proc/self/fd/{descriptor}") if root else path
-                digest = self._remembered(status)
-                if not digest:
-                    digest = file_digest(file, "sha256").hexdigest()
-                    self.hashed += 1
-                    status = self._remember(descriptor, status, digest)
-            except OSError:
-                return NotAFile.UNREADABLE, path
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or (root and status.st_size > _LARGEST):
+                return NotAFile.OTHER, path
+            place = os.readlink(f"/proc/self/fd/{descriptor}") if root else path
+            digest = self._remembered(status)
+            if not digest:
+                digest = _digest(descriptor, _LARGEST if root else sys.maxsize)
+                self.hashed += 1
+                status = self._remember(descriptor, status, digest)
+        except OSError:
+            return NotAFile.UNREADABLE, path
+        finally:
+            os.close(descriptor)
         return _file_state(digest, status), place
 
     def _remembered(self, status: os.stat_result) -> str:
@@ -115,6 +127,14 @@ class Hasher:
         if settled and _identity(after) == _identity(before):
             self._used[_identity(after)] = digest
         return after
+
+
+def _digest(descriptor: int, left: int) -> str:
+    digest = sha256()
+    while left > 0 and (part := os.read(descriptor, _PART)):
+        digest.update(part)
+        left -= len(part)
+    return digest.hexdigest()
 
 
 def _identity(status: os.stat_result) -> _Identity:

@@ -38,12 +38,17 @@ def read_in_root(root: str, path: str, limit: int) -> bytes:
     try:
         directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            descriptor = _open(directory, path, _FLAGS, _IN_ROOT | _NO_MAGICLINKS)
+            place = _open(directory, path, os.O_PATH | os.O_CLOEXEC, _IN_ROOT | _NO_MAGICLINKS)
         finally:
             os.close(directory)
-        with open(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            # Before it is really opened: opening a device does things.
+            if not stat.S_ISREG(os.fstat(place).st_mode):
                 raise InvalidConfigError(f"{name}: is not a regular file")
+            descriptor = os.open(f"/proc/self/fd/{place}", _FLAGS)
+        finally:
+            os.close(place)
+        with open(descriptor, "rb") as stream:
             data = stream.read(limit + 1)
     except OSError as error:
         if error.errno in _ABSENT:

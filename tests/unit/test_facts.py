@@ -172,6 +172,30 @@ def test_absolute_links_in_a_root_mean_what_they_mean_to_the_node(tmp_path: Path
     assert finder.watched(chosen)[str(root / "boot")] == {"vmlinuz", "vmlinuz-6.1"}
 
 
+@pytest.mark.root
+def test_a_device_in_a_root_is_never_opened(tmp_path: Path) -> None:
+    """A node plants the host's watchdog in the kernel's place: opening it starts it. One without a driver tells."""
+    kernel = tmp_path / "vmlinuz"
+    os.mknod(kernel, 0o20600, os.makedev(240, 0))
+    assert Hasher().state(str(kernel), str(tmp_path)) is NotAFile.OTHER
+
+
+def test_a_directory_in_the_place_of_a_kernel_harms_no_other_root(tmp_path: Path) -> None:
+    """A node can make one; the descriptor of it does not stay open either."""
+    (tmp_path / "vmlinuz").mkdir()
+    before = os.listdir("/proc/self/fd")
+    assert Hasher().state(str(tmp_path / "vmlinuz"), str(tmp_path)) is NotAFile.OTHER
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_file_of_many_terabytes_in_a_root_is_not_read(tmp_path: Path) -> None:
+    """It takes no space, and would hold up every other root for days."""
+    kernel = tmp_path / "vmlinuz"
+    kernel.touch()
+    os.truncate(kernel, 1 << 42)
+    assert Hasher().state(str(kernel), str(tmp_path)) is NotAFile.OTHER
+
+
 def test_open_in_root_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_in_root(str(tmp_path), str(tmp_path / "gone"))

@@ -122,6 +122,14 @@ def test_a_file_that_was_only_found_may_be_broken_but_not_one_that_was_named(tmp
         find_members(str(tmp_path), Settings(), file + ".gone")
 
 
+@pytest.mark.root
+def test_a_device_is_never_opened(tmp_path: Path) -> None:
+    """Opening one does things, to this host; one without a driver tells that it was tried."""
+    os.mknod(tmp_path / "f", 0o20600, os.makedev(240, 0))
+    with pytest.raises(InvalidConfigError, match="not a regular file"):
+        read_in_root(str(tmp_path), "f", 5)
+
+
 def test_the_limit_holds(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"12345")
     assert read_in_root(str(tmp_path), "f", 5) == b"12345"
