@@ -79,9 +79,9 @@ def _cut_out(file: BinaryIO, part: tuple[int, int]) -> Iterator[int]:
 
 
 def _confine(pid: int, seconds: float) -> None:
-    """It only has to read, compute and write into a pipe."""
+    """It only has to read, compute and write into a pipe, and a few words when it fails."""
     try:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (_COMPLAINTS, _COMPLAINTS))
         resource.prlimit(pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.prlimit(pid, resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     except ProcessLookupError:
@@ -104,7 +104,9 @@ def _output(process: "subprocess.Popen[bytes]", complaints: BinaryIO, name: str,
                 break
             total += len(data)
             if total > bounds.bytes:
-                raise InvalidConfigError(f"the initrd unpacks to more than {bounds.bytes} bytes", "build it again")
+                raise InvalidConfigError(
+                    f"the rest of the initrd unpacks to more than {bounds.bytes} bytes", "build it again"
+                )
             yield data
     if process.wait():
         complaints.seek(0)

@@ -21,8 +21,9 @@ from osrd.parse.initramfs import DEFAULT_LIMITS, Archive, ArchiveLimits, Source
 from osrd.parse.kernelimage import kernel_version
 
 _PART = 1 << 18
-#: what one segment may become
+#: what all compressed segments together may become, and how many there may be
 _MOST_UNPACKED = 4 << 30
+_MOST_SEGMENTS = 64
 _HINT = "the initrd is damaged or hostile; build it again"
 #: how a segment is unpacked by a program of this host, and the package that has it
 _PROGRAMS = {
@@ -49,13 +50,17 @@ def read_image(path: str, limits: ArchiveLimits = DEFAULT_LIMITS, seconds: float
     ``limits``; UnsupportedError naming the package when the program to unpack it is missing; FailedError."""
     archive = Archive(limits)
     with _mapped(path) as image:
-        at = 0
+        at = segments = unpacked = 0
         while at < image.size:
             source = Source(image.parts(at, image.size))
             archive.read(source)
             at += source.position
             if at < image.size:
-                at = _compressed(archive, image, at, seconds)
+                segments += 1
+                if segments > _MOST_SEGMENTS:
+                    raise InvalidConfigError(f"the initrd has more than {_MOST_SEGMENTS} compressed segments", _HINT)
+                at, size = _compressed(archive, image, at, Bounds(seconds, _MOST_UNPACKED - unpacked))
+                unpacked += size
     return archive.content()
 
 
@@ -70,13 +75,13 @@ def image_kernel_version(path: str) -> str:
 
 def _unpacked_kernel(kind: Compression, data: bytes) -> bytes:
     if kind not in _PROGRAMS:
-        parts = _Stream(_decompressor(kind), data, 0).unpacked()
+        parts = _Stream(_decompressor(kind), data, 0, _MOST_UNPACKED).unpacked()
         return _joined(parts)
     end = segment_end(kind, data, 0)
     with tempfile.TemporaryFile() as file:
         file.write(data[:end])
         file.flush()
-        with _program(kind, file, (0, end), 60.0) as parts:
+        with _program(kind, file, (0, end), Bounds(60.0, _MOST_UNPACKED)) as parts:
             return _joined(parts)
 
 
@@ -116,34 +121,34 @@ def _mapped(path: str) -> Iterator[_Mapped]:
             yield _Mapped(file, data)
 
 
-def _compressed(archive: Archive, image: _Mapped, start: int, seconds: float) -> int:
-    """Read the compressed segment at ``start``; where it ends."""
+def _compressed(archive: Archive, image: _Mapped, start: int, bounds: Bounds) -> tuple[int, int]:
+    """Read the compressed segment at ``start``; where it ends, and how many bytes it unpacked to."""
     kind = compression(image.data[start : start + 16])
     if kind is None:
         raise InvalidConfigError(f"byte {start} of the initrd begins no archive and no compressed one", _HINT)
     if kind in _PROGRAMS:
         with memoryview(image.data) as view:
             end = segment_end(kind, view, start)
-        with _program(kind, image.file, (start, end), seconds) as unpacked:
-            _read_all(archive, unpacked)
-        return end
-    stream = _Stream(_decompressor(kind), image.data, start)
-    _read_all(archive, stream.unpacked())
-    return stream.end
+        with _program(kind, image.file, (start, end), bounds) as unpacked:
+            return end, _read_all(archive, unpacked)
+    stream = _Stream(_decompressor(kind), image.data, start, bounds.bytes)
+    size = _read_all(archive, stream.unpacked())
+    return stream.end, size
 
 
 def _program(
-    kind: Compression, file: BinaryIO, part: tuple[int, int], seconds: float
+    kind: Compression, file: BinaryIO, part: tuple[int, int], bounds: Bounds
 ) -> AbstractContextManager[Iterator[bytes]]:
     argv, package = _PROGRAMS[kind]
-    return filtered(argv, package, file, part, Bounds(seconds, _MOST_UNPACKED))
+    return filtered(argv, package, file, part, bounds)
 
 
-def _read_all(archive: Archive, unpacked: Iterator[bytes]) -> None:
+def _read_all(archive: Archive, unpacked: Iterator[bytes]) -> int:
     source = Source(unpacked)
     archive.read(source)
     if source.peek():
         raise InvalidConfigError(f"byte {source.position} of the unpacked initrd begins no archive", _HINT)
+    return source.position
 
 
 def _decompressor(kind: Compression) -> _Decompressor:
@@ -174,12 +179,13 @@ class _Zlib:
 
 
 class _Stream:
-    """A segment unpacked bit by bit; ``end`` is where it ended, once it is all unpacked."""
+    """A segment unpacked bit by bit, ``most`` bytes; ``end`` is where it ended, once it is all unpacked."""
 
-    def __init__(self, decompressor: _Decompressor, data: mmap.mmap | bytes, start: int) -> None:
+    def __init__(self, decompressor: _Decompressor, data: mmap.mmap | bytes, start: int, most: int) -> None:
         self._decompressor = decompressor
         self._data = data
         self._start = start
+        self._most = most
         self.end = start
 
     def unpacked(self) -> Iterator[bytes]:
@@ -191,7 +197,7 @@ class _Stream:
                 plain = self._decompressor.decompress(part, _PART)
                 while plain:
                     total += len(plain)
-                    if total > _MOST_UNPACKED:
+                    if total > self._most:
                         raise InvalidConfigError(f"the initrd unpacks to more than {_MOST_UNPACKED} bytes", _HINT)
                     yield plain
                     plain = b"" if self._decompressor.eof else self._decompressor.decompress(b"", _PART)

@@ -5,6 +5,7 @@ import bz2
 import gzip
 import lzma
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -140,6 +141,41 @@ def test_what_unpacks_to_too_much_is_ended(
     image.write_bytes(pack(MAIN + bytes(1 << 23)))
     with pytest.raises(InvalidConfigError, match="unpacks to more than"):
         read_image(str(image))
+
+
+@pytest.mark.parametrize(("kind", "pack"), PACKINGS)
+def test_segments_that_unpack_to_too_much_together_are_ended(
+    tmp_path: Path, kind: Compression, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of them fit into an image, each with as many zeros as one may have."""
+    monkeypatch.setattr(unpack, "_MOST_UNPACKED", 5 << 20)
+    image = tmp_path / "image"
+    image.write_bytes(pack(MAIN + bytes(3 << 20)) + bytes(4) + EARLY + pack(LATER + bytes(3 << 20)))
+    with pytest.raises(InvalidConfigError, match="unpacks to more than"):
+        read_image(str(image))
+
+
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, pytest.param(PROGRAMS[Compression.ZSTD], marks=pytest.mark.needs("zstd"))]
+)
+def test_segments_without_end_are_ended(tmp_path: Path, pack: Pack) -> None:
+    """Empty ones have twenty bytes, and a program is started for each."""
+    image = tmp_path / "image"
+    image.write_bytes((pack(b"") + bytes(4)) * 200)
+    with pytest.raises(InvalidConfigError, match="more than 64 compressed segments"):
+        read_image(str(image))
+
+
+@pytest.mark.parametrize(("kind", "pack"), [BY_PROGRAM[0], BY_PROGRAM[2]])
+def test_a_program_that_fails_says_why(tmp_path: Path, kind: Compression, pack: Pack) -> None:
+    """The old frames of lz4 have no checksum that would tell."""
+    image = tmp_path / "image"
+    data = bytearray(pack(archive([Entry("noise", random.Random(1).randbytes(300_000))])))
+    data[-60:-30] = b"\xff" * 30
+    image.write_bytes(data)
+    with pytest.raises(InvalidConfigError) as caught:
+        read_image(str(image))
+    assert re.fullmatch(r"\w+ cannot unpack the initrd: .+", caught.value.message)
 
 
 @pytest.mark.parametrize(("kind", "pack"), PACKINGS)
