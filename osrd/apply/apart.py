@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from osrd.model.errors import FailedError, UnsupportedError
 
 _CHILD_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-_PATIENCE = 30.0  # seconds that it may take to hear something, and to end
 _PART = 1 << 16
 _ROUNDS, _PAUSE = 500, 0.04  # how often and how long to wait for killed programs to go
 
@@ -44,13 +43,14 @@ class Kind:
 
 class Peer(ABC):
     """One such process, at the other end of ``connection``. ``apart`` says whether it is no child, and so has another
-    view of the mounts."""
+    view of the mounts; ``patience`` is how many seconds it may take to hear something, to begin, and to end."""
 
     apart = False
+    patience = 30.0
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(self.patience)
 
     def send(self, data: bytes, descriptors: Sequence[int] = ()) -> bool:
         """Send something and descriptors with it; whether there was somebody to read it. Raises FailedError."""
@@ -60,7 +60,7 @@ class Peer(ABC):
         except (BrokenPipeError, ConnectionResetError):
             return False
         except TimeoutError as error:
-            raise FailedError(f"a process of osrd takes no orders within {_PATIENCE:g} s", "try again") from error
+            raise FailedError(f"a process of osrd takes no orders within {self.patience:g} s", "try again") from error
         return True
 
     def receive(self, size: int = _PART) -> bytes:
@@ -94,7 +94,7 @@ class _Instance(Peer):
         with self.connection as connection:
             with suppress(OSError):  # it is gone already
                 connection.shutdown(socket.SHUT_WR)
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + self.patience
             poll = select.poll()
             poll.register(connection, select.POLLIN)
             while (left := deadline - time.monotonic()) > 0:
@@ -123,7 +123,7 @@ class _Child(Peer):
     def end(self) -> None:
         self.connection.close()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(self.patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from osrd.apply.apart import Peer
 from osrd.apply.cdsl import confined
 from osrd.apply.cdsl import staging as module
 from osrd.apply.cdsl.confined import Confined
-from osrd.model.errors import CancelledError, OsrdError, UnsupportedError
+from osrd.model.errors import CancelledError, FailedError, OsrdError, UnsupportedError
 from osrd.observe.inside import Inside
 from tests.apply.faults import in_child
 from tests.apply.world import quick_directory
@@ -138,6 +139,24 @@ def test_not_being_allowed_to_confine_says_so(tmp_path: Path, monkeypatch: pytes
         run(root, make_var())
     assert (root / "var/lib").is_dir()
     assert leftovers(root) == []
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_copier_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancels: bool) -> None:
+    """systemd may have too much to do to start one, or wait for something itself."""
+    root = make_root(tmp_path)
+    script = tmp_path / "launcher.py"
+    script.write_text("import os\nwhile os.read(0, 65536):\n    pass\n")
+    monkeypatch.setattr(confined, "LAUNCHERS", replace(confined.LAUNCHERS, script=str(script)))
+    monkeypatch.setattr(Peer, "patience", 60.0 if cancels else 0.5)
+    expected = CancelledError if cancels else FailedError
+    says = "cancelled" if cancels else "says nothing within 0.5 s"
+    with (
+        Inside.open(str(root)) as inside,
+        Confined(inside, lambda: cancels) as programs,
+        pytest.raises(expected, match=says),
+    ):
+        programs.run([confined.Job(("true",))])
 
 
 _MAY_MOUNT = ("unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--propagation", "private")

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import select
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, Self
 from osrd.apply.apart import Kind, Peer
 from osrd.apply.cdsl import launcher
 from osrd.apply.syscalls import MS_PRIVATE, mount_setattr, open_tree
-from osrd.model.errors import CancelledError, FailedError, UnsupportedError
+from osrd.model.errors import CancelledError, FailedError, OsrdError, UnsupportedError
 from osrd.observe.inside import Inside
 
 #: where launchers come from
@@ -126,16 +127,27 @@ class Confined:
         self._peer = LAUNCHERS.start()
         try:
             self._greet(self._peer)
-            ready: list[dict[str, Any]] = []
-            while not ready:
-                ready = self._messages(self._peer)
-        except FailedError:
+            ready = self._answer(self._peer)
+        except OsrdError:
             self.close()
             raise
         if "refused" in ready[0]:
             self.close()
             raise self._refused(ready[0]["refused"], ready[0]["errno"])
         return self._peer
+
+    def _answer(self, peer: Peer) -> list[dict[str, Any]]:
+        """What it says first. systemd may be slow to start one, or not do it at all."""
+        deadline = time.monotonic() + peer.patience
+        while not (said := self._messages(peer)):
+            if self._cancelled():
+                raise CancelledError("cancelled")
+            if time.monotonic() > deadline:
+                raise FailedError(
+                    f"the process that copies in {self._inside.path} says nothing within {peer.patience:g} s",
+                    "try again",
+                )
+        return said
 
     def _greet(self, peer: Peer) -> None:
         greeting = json.dumps({"clone": peer.apart}).encode() + b"\n"
