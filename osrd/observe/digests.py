@@ -132,8 +132,11 @@ class Digests:
                         self._moved.add(directory)
                     continue
                 entry = known(name)
-                if entry is None or entry[0] != hash(
-                    (status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+                if (
+                    entry is None
+                    or entry[0]
+                    != hash((status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev))
+                    or (entry[2] and self._led_elsewhere(directory, name, entry))
                 ):
                     entry = self._entry(directory, fd, name, status)
                     self._moved.add(directory)
@@ -172,6 +175,13 @@ class Digests:
         leads = target if target and self._is_regular(target) else ""
         # One that leads nowhere may lead somewhere the next time without having changed itself.
         return _signature(status) if leads and _settled(status) else 0, LINK + text, leads
+
+    def _led_elsewhere(self, directory: str, name: str, entry: _Entry) -> bool:
+        """Whether a link that did not change leads to another file, since one on its way did. One to its own
+        directory has no way."""
+        if "/" not in entry[1].removeprefix(LINK):
+            return False
+        return self.view.physical(f"{directory}/{name}" if directory else name) != entry[2]
 
     def _is_regular(self, place: str) -> bool:
         try:

@@ -167,6 +167,21 @@ def test_a_link_that_leads_elsewhere_changes_it(root: Path) -> None:
     assert value(root) != before
 
 
+@pytest.mark.usefixtures("rested")
+def test_a_link_on_the_way_of_a_link_leads_elsewhere(root: Path) -> None:
+    """As alternatives are chosen: the first of two links stays as it was."""
+    for name in ("a", "b"):
+        write(root, f"etc/alternatives/{name}", f"content of {name}")
+    middle = root / "cluster/cdsl/1/idmapd.conf"
+    middle.unlink()
+    middle.symlink_to("/etc/alternatives/a")
+    observer = InputObserver()
+    before = seen(root, observer)
+    middle.unlink()
+    middle.symlink_to("/etc/alternatives/b")
+    assert seen(root, observer) != before
+
+
 _STEPS = st.lists(
     st.tuples(st.sampled_from(["touch", "write", "chmod", "other"]), st.sampled_from(INPUTS), st.sampled_from(OTHERS)),
     max_size=5,
