@@ -193,6 +193,11 @@ class Boot:
         return len(self.text("log/emergency").splitlines())
 
     @property
+    def died(self) -> bool:
+        """Whether dracut refused to go on."""
+        return (self.base / "run/initramfs/.die").exists()
+
+    @property
     def diagnosis(self) -> str:
         return self.text("run/osr/diagnosis")
 

@@ -56,6 +56,7 @@ osr_publish() {
         [ "$where" != "$NEWROOT" ] || osr_set rootfs "$type"
     done < /proc/mounts
     osr_get root > /dev/null || osr_set root "$root"
+    [ ! -e "$osr_work/cmdline" ] || umount /proc/cmdline # see osr-net-lib
     if getargbool 0 osr.xfiles; then osr_xfiles; fi
     if getargbool 1 osr.report; then osr_report; fi
     rm -rf "$osr_work" "$osr_run"/initrd.*

@@ -64,6 +64,11 @@ if [ "$part" = base ]; then
         inst_hook cmdline 97 "$legacy/parse-bridge.sh"
         inst_hook cmdline 98 "$legacy/parse-ip-opts.sh"
     fi
+    if dracut_module_included network-manager; then
+        manager=$(module network-manager)
+        inst_simple "$manager/nm-lib.sh" /usr/lib/nm-lib.sh
+        inst_hook cmdline 99 "$manager/nm-config.sh"
+    fi
     mkdir -p "$initdir"/usr/{bin,sbin} "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
 
     case $shell in
