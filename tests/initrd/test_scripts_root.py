@@ -151,6 +151,18 @@ def test_read_only(shell: str, tmp_path: Path) -> None:
     assert boot.asked == 0
 
 
+@pytest.mark.parametrize("root", ["nfs4:10.0.0.1:/r:ro,vers=4.2", "block:/dev/none"])
+def test_read_only_by_cluster_conf(root: str, shell: str, tmp_path: Path) -> None:
+    """By mountopts= of <rootvolume>: it is not made writable."""
+    flags = "ro,noatime" if root.startswith("block:") else ""
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, root=root, rootflags=flags)})
+    mount = "sh mount --bind /shared /sysroot; mount -o remount,bind,ro /sysroot"
+    boot.run("cmdline", mount, "pre-pivot")
+    assert boot.bound("/cluster/cdsl/local") == "/cluster/cdsl/1", boot.dump()
+    assert not boot.shared("cluster/cdsl/1/.osr").exists()
+    assert boot.asked == 0
+
+
 def test_read_only_though_nobody_wants_that(shell: str, tmp_path: Path) -> None:
     boot = Boot(tmp_path, shell)
     boot.run("cmdline", "netroot eth0", "sh mount -o remount,bind,ro /sysroot", "pre-pivot")

@@ -75,9 +75,7 @@ osr_cdsl_wanted() {
 
 osr_cdsl() {
     local tries=0 osr_why="" osr_fix=""
-    if getarg ro > /dev/null && ! getarg rw > /dev/null; then
-        :
-    elif ! osr_writable; then
+    if ! osr_read_only && ! osr_writable; then
         mount -o remount,rw "$NEWROOT" || osr_warn "the shared root is read-only and could not be made writable"
     fi
     osr_identify
