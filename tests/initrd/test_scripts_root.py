@@ -82,6 +82,32 @@ def test_fstab_has_the_link(shell: str, tmp_path: Path) -> None:
     assert dropins(boot) == {}
 
 
+def test_comments_in_fstab_mount_nothing(shell: str, tmp_path: Path) -> None:
+    """Else shutdown would try to unmount the node's own files, and fail."""
+    boot = Boot(tmp_path, shell)
+    boot.share(
+        {"etc/fstab": "# /cdsl.local is mounted by the initrd\n#/cluster/cdsl/1 /cluster/cdsl/local none bind\n"}
+    )
+    boot.run(*ALL)
+    assert list(dropins(boot)) == ["cluster-cdsl-local"], boot.dump()
+
+
+def test_tree_of_another_node(shell: str, tmp_path: Path) -> None:
+    """A node whose tree is missing does not take one that is called like its id or name."""
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, nodename="n2", tree="n1")})
+    boot.share({"cluster/cdsl/n2": None})
+    boot.run(*ALL)
+    assert "no CDSL directory for node 1 in /cluster/cdsl" in boot.diagnosis, boot.dump()
+    assert boot.bound("/cluster/cdsl/local") == ""
+
+
+def test_tree_of_a_node_called_like_the_id_of_another(shell: str, tmp_path: Path) -> None:
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, nodename="2"), "nodenames": "1 2\n"})
+    boot.run("cmdline", "netroot eth0", "sh mv /shared/cluster/cdsl/1 /shared/cluster/cdsl/gone", "pre-pivot")
+    assert "no CDSL directory for node 1 in /cluster/cdsl" in boot.diagnosis, boot.dump()
+    assert boot.bound("/cluster/cdsl/local") == ""
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -274,6 +300,15 @@ def test_file_system_that_may_fail(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/.osr/report").is_file()
 
 
+def test_a_bind_mount_that_is_read_only(shell: str, tmp_path: Path) -> None:
+    extra = {"fs_1": "/srv|/cluster/shared|bind|ro||", "fs_2": "/var|/cluster/shared|bind|defaults||"}
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)})
+    boot.share({"srv": None, "var": None})
+    boot.run(*ALL, "sh echo no > /sysroot/srv/written; echo yes > /sysroot/var/written")
+    assert boot.shared("cluster/shared/written").read_text() == "yes\n", boot.dump()
+    assert "Read-only file system" in boot.log
+
+
 def test_file_system_that_is_there_already(shell: str, tmp_path: Path) -> None:
     """By x-initrd.mount in fstab, say."""
     boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, fs_1="/srv|tmpfs|tmpfs|||")})
@@ -377,6 +412,15 @@ def test_report_through_a_link(shell: str, tmp_path: Path) -> None:
     boot.run(*ALL)
     assert boot.shared("etc/victim").read_text() == "mine"
     assert report(boot)["step"] == "root"
+
+
+def test_report_that_is_a_link(shell: str, tmp_path: Path) -> None:
+    """Nor is it read through one: what it leads to may have no end."""
+    boot = Boot(tmp_path, shell)
+    boot.share({"cluster/cdsl/1/.osr/report": "-> other", "cluster/cdsl/1/.osr/other": "build=f1f1\nattempts=7\n"})
+    boot.run(*ALL)
+    assert report(boot)["attempts"] == "1", boot.dump()
+    assert boot.shared("cluster/cdsl/1/.osr/other").read_text() == "build=f1f1\nattempts=7\n"
 
 
 def test_no_report(shell: str, tmp_path: Path) -> None:

@@ -457,9 +457,12 @@ osr_keep_mounted() {
 
 # osr_in_fstab PATH: whether the new root's fstab mounts something there.
 osr_in_fstab() {
-    local where fstab
+    local device where fstab
     fstab=$(osr_resolve /etc/fstab) && [ -f "$NEWROOT$fstab" ] || return 1
-    while read -r _ where _ || [ -n "$where" ]; do
+    while read -r device where _ || [ -n "$where" ]; do
+        case $device in
+            "#"*) continue ;;
+        esac
         [ "$where" != "$1" ] || return 0
     done < "$NEWROOT$fstab"
     return 1
