@@ -143,6 +143,7 @@ osr_read_only() {
     local volume options
     if getarg rw > /dev/null; then return 1; fi
     if getarg ro > /dev/null; then return 0; fi
+    # shellcheck disable=SC2154 # of dracut
     if [ "$root" = osr ]; then
         volume=$(osr_get initrd.root || osr_node OSR_ROOT || echo "")
         options=$(osr_get initrd.rootflags || osr_node OSR_ROOTFLAGS || echo "")

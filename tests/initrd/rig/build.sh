@@ -33,7 +33,7 @@ module() { # the directory of one of dracut's own modules, whatever its number
 }
 
 if [ "$part" = ours ]; then
-    DRACUT_INSTALL=daemons
+    export DRACUT_INSTALL=daemons
     for name in osr osr-cluster osr-gfs2 osr-ocfs2; do
         dracut_module_included "$name" || continue
         moddir=$sources/$name
