@@ -357,8 +357,10 @@ def report(boot: Boot) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def test_report(shell: str, tmp_path: Path) -> None:
-    boot = Boot(tmp_path, shell)
+@pytest.mark.parametrize("init", ["systemd", "plain"])
+def test_report(init: str, shell: str, tmp_path: Path) -> None:
+    """The unit is for the running system, whatever the initrd is made of: else the node would never be up."""
+    boot = Boot(tmp_path, shell, init)
     boot.share({"cluster/cdsl/1/.osr/report": "step=root\nbuild=f1f1\nattempts=4\n"})
     boot.run(*ALL)
     found = report(boot)

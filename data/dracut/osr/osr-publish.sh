@@ -34,7 +34,6 @@ osr_report() {
     osr_writable || return 0
     cp /lib/osr/osr-report "$osr_run/report" || return 0
     /bin/sh "$osr_run/report" root "$NEWROOT$dir" || osr_warn "the boot step could not be reported in $dir/.osr"
-    [ -n "$DRACUT_SYSTEMD" ] || return 0
     mkdir -p /run/systemd/system/multi-user.target.wants
     cat > /run/systemd/system/osr-up.service <<'UNIT'
 [Unit]
