@@ -465,6 +465,18 @@ def test_reboot_after_a_time(init: str, shell: str, tmp_path: Path) -> None:
     assert "reboots in 1 seconds" in boot.console + boot.log
 
 
+def test_a_shell_at_the_end_of_the_machine(shell: str, tmp_path: Path) -> None:
+    """dracut's own (rd.break=shutdown, or something went wrong): this is no boot, and the part of the initramfs that was
+    kept for a cluster's file system has no library of ours. A script that fails there would be a panic."""
+    boot = Boot(tmp_path, shell, "plain", "osr.reboot=1", admin=["true"])
+    end = ". /lib/dracut-lib.sh; emergency_shell --shutdown shutdown text; echo survived"
+    boot.run(*ALL, f"sh rm -r /lib/osr; {end}")
+    assert "survived" in boot.log, boot.dump()
+    assert boot.asked == 1
+    assert "could not boot this machine" not in boot.log
+    assert boot.text("log/calls").count("reboot") == 0
+
+
 def test_reboot_that_somebody_stops(shell: str, tmp_path: Path) -> None:
     boot = Boot(tmp_path, shell, "plain", "osr.reboot=1", nics={"eth0": FOREIGN})
     boot.admin = ["osr-param set reboot 0; sleep 3; osr-param set nodeid 1"]
