@@ -122,7 +122,7 @@ class Boot:
         return self.base / "shared" / name
 
     def run(self, *script: str) -> "Boot":
-        """Runs stages: cmdline, pre-udev, netroot IF, osr-nic IF, settled, timeout, pre-pivot, sh COMMAND."""
+        """Runs stages: cmdline, pre-udev, pre-mount, pre-pivot, netroot IF, osr-nic IF, settled, timeout, sh TEXT."""
         for name, text in self.data.items():
             path = self.base / "build/etc/osr/initrd" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +191,11 @@ class Boot:
     def asked(self) -> int:
         """How often somebody was asked to help."""
         return len(self.text("log/emergency").splitlines())
+
+    @property
+    def died(self) -> bool:
+        """Whether dracut refused to go on."""
+        return (self.base / "run/initramfs/.die").exists()
 
     @property
     def diagnosis(self) -> str:

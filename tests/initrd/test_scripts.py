@@ -47,6 +47,7 @@ class Case:
     says: tuple[str, ...] = ()
     mounted: tuple[str, ...] | None = None
     asked: int = 0
+    died: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,16 +70,43 @@ IDENTITY = (
         "nodeid-beats-the-mac", "nodeid=2", osr={"nodeid": "2"}, says=("belongs to node 1, but nodeid=2 says node 2",)
     ),
     *(
-        Case(f"nodeid-{text}-is-none", f"nodeid={text}", boot=NOBODY, osr={"nodeid": ""}, says=("is no node id",))
+        Case(
+            f"nodeid-{text}-is-none",
+            f"nodeid={text}",
+            boot=NOBODY,
+            osr={"nodeid": ""},
+            says=("is no node id",),
+            died=True,
+        )
         for text in ("0", "007", "-1", "abc", "100000", "1;reboot")
     ),
     Case("nodeid-99999", "nodeid=99999", boot=FROM_STATIC, osr={"nodeid": "99999"}),
     Case("nodeid-empty", "nodeid=", osr={"nodeid": "1"}, says=("nodeid= has no value",)),
     Case("nodeid-flag", "nodeid", osr={"nodeid": "1"}, says=("nodeid= has no value",)),
-    Case("nodeid-unknown", "nodeid=7", boot=NOBODY, osr={"nodeid": ""}, says=("is not in this initrd; it knows 1 2",)),
+    Case(
+        "nodeid-unknown",
+        "nodeid=7",
+        boot=NOBODY,
+        osr={"nodeid": ""},
+        says=("is not in this initrd; it knows 1 2",),
+        died=True,
+    ),
     Case("nodename", "nodename=node2", boot=NOBODY, osr={"nodeid": "2", "nodename": "node2"}),
-    Case("nodename-unknown", "nodename=node9", boot=NOBODY, osr={"nodeid": ""}, says=("nodename=node9 is not in",)),
-    Case("nodename-and-other-id", "nodeid=1 nodename=node2", boot=NOBODY, says=("nodename=node2 is node 2, and",)),
+    Case(
+        "nodename-unknown",
+        "nodename=node9",
+        boot=NOBODY,
+        osr={"nodeid": ""},
+        says=("nodename=node9 is not in",),
+        died=True,
+    ),
+    Case(
+        "nodename-and-other-id",
+        "nodeid=1 nodename=node2",
+        boot=NOBODY,
+        says=("nodename=node2 is node 2, and",),
+        died=True,
+    ),
     Case("nodename-without-table", "nodeid=3 nodename=n3", boot=FROM_STATIC, osr={"nodeid": "3", "nodename": "n3"}),
     Case("bootif-dashes", "BOOTIF=01-00-0C-29-C9-C6-F6", boot=NOBODY, osr={"nodeid": "2", "bootif": SECOND}),
     Case("bootif-colons", f"BOOTIF=01-{SECOND}", boot=NOBODY, osr={"nodeid": "2"}),
@@ -103,6 +131,17 @@ IDENTITY = (
         osr={"nodeid": ""},
     ),
     Case("only-node-without-address", boot=NOBODY, data={"nodeids": "1\n"}, osr={"nodeid": "1"}),
+    Case(
+        "only-node-whatever-dhcp-calls-it",
+        script=(
+            "cmdline",
+            "sh osr-param del nodeid; echo new_host_name=elsewhere > /tmp/dhclient.eth0.dhcpopts",
+            "netroot eth0",
+        ),
+        boot={"nics": {"eth0": FOREIGN}},
+        data={"nodeids": "1\n"},
+        osr={"nodeid": "1", "nodeid_source": "the only node"},
+    ),
     Case(
         "only-node-with-another-address",
         boot={"nics": {"eth0": FOREIGN}},
@@ -167,7 +206,8 @@ ROOT = (
         "full",
         script=BOOTED,
         state={"root": "osr", "netroot": "osr"},
-        words=("rd.neednet=1", "rw"),
+        words=("rd.neednet=1",),
+        without=("rw",),
         osr={"root": SERVER, "nfsid": "osr:web:1"},
         mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
@@ -188,6 +228,20 @@ ROOT = (
         script=BOOTED,
         data={"nodes.d/1.conf": node(1, root="nfs:192.168.122.1:/srv/root")},
         mounted=("nfs 192.168.122.1:/srv/root rw,retry=0,nolock as osr:web:1 on node1",),
+    ),
+    Case(
+        "ro-of-the-node",
+        script=BOOTED,
+        data={"nodes.d/1.conf": node(1, root="nfs4:192.168.122.1:/srv/root:ro,vers=4.2")},
+        without=("rw",),
+        mounted=("nfs4 192.168.122.1:/srv/root ro,vers=4.2,retry=0 as osr:web:1 on node1",),
+    ),
+    Case(
+        "ro-of-the-node-and-rw",
+        "rw",
+        BOOTED,
+        data={"nodes.d/1.conf": node(1, root="nfs4:192.168.122.1:/srv/root:ro,vers=4.2")},
+        mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2,retry=0 as osr:web:1 on node1",),
     ),
     Case(
         "version-three",
@@ -330,13 +384,21 @@ ROOT = (
         mounted=("nfs 10.0.0.1:/r rw,nolock as osr:static:1 on localhost",),
     ),
     Case(
+        "static-is-ro",
+        "nodeid=1 root=nfs:10.0.0.1:/r:ro",
+        BOOTED,
+        boot=FROM_STATIC,
+        without=("rw",),
+        mounted=("nfs 10.0.0.1:/r ro,nolock as osr:static:1 on localhost",),
+    ),
+    Case(
         "static-tries-again",
         f"{MENU} osr.wait=0",
         ("cmdline", "netroot eth0", "settled"),
         boot={**FROM_STATIC, "down": 1},
         mounted=("nfs4 192.168.122.1:/srv/root rw,vers=4.2 as osr:web:2 on localhost",) * 2,
     ),
-    Case("static-nowhere", "root=osr", boot=FROM_STATIC, says=("root= does not say where the root is",)),
+    Case("static-nowhere", "root=osr", boot=FROM_STATIC, says=("root= does not say where the root is",), died=True),
     Case(
         "static-disk",
         "nodeid=1 root=/dev/vda1 rw",
@@ -365,8 +427,8 @@ ROOT = (
         without=("rw",),
         mounted=("nfs 10.0.0.1:/r ro,nolock as nobody on localhost",),
     ),
-    Case("other-format", data={"format": "3\n"}, says=("has format 3",)),
-    Case("no-table", script=("sh rm /etc/osr/nodeids", "cmdline"), says=("/etc/osr/nodeids is missing",)),
+    Case("other-format", data={"format": "3\n"}, says=("has format 3",), died=True),
+    Case("no-table", script=("sh rm /etc/osr/nodeids", "cmdline"), says=("/etc/osr/nodeids is missing",), died=True),
 )
 
 PARAMETERS = (
@@ -377,8 +439,8 @@ PARAMETERS = (
     ),
     Case("cdsl-names-baked", osr={"cdsltree": "/cluster/cdsl", "cdsllink": "/cdsl.local"}),
     Case("cdsl-names-default", "nodeid=1 root=/dev/a", boot=FROM_STATIC, osr={"cdsllink": "/cdsl.local"}),
-    Case("cdsl-up", "cdsltree=/cluster/../etc", says=("cdsltree=/cluster/../etc is no path below /",)),
-    Case("cdsl-relative", "cdsllink=cdsl.local", says=("cdsllink=cdsl.local is no path below /",)),
+    Case("cdsl-up", "cdsltree=/cluster/../etc", says=("cdsltree=/cluster/../etc is no path below /",), died=True),
+    Case("cdsl-relative", "cdsllink=cdsl.local", says=("cdsllink=cdsl.local is no path below /",), died=True),
     Case("debug", "com-debug", words=("rd.debug",)),
     Case("step", "com-step", words=("rd.break=pre-mount", "rd.break=pre-pivot")),
     Case("expert", "com-expert", boot={"admin": ["true"]}, asked=1),
@@ -464,6 +526,13 @@ NETWORK = (
         words=("ip=192.168.122.171::192.168.122.1:255.255.255.0:node1:eth0:none",),
     ),
     Case(
+        "ip-cluster-is-seen-by-the-running-system",
+        "quiet ip=cluster ip=cluster splash",
+        ("cmdline", "sh cat /proc/cmdline", "netroot eth0", "pre-pivot", "sh cat /proc/cmdline"),
+        data=LEGACY,
+        says=("\n quiet splash \n", "\nquiet ip=cluster ip=cluster splash\n"),
+    ),
+    Case(
         "bond-vlan-bridge-known-at-once",
         "nodeid=1",
         ("cmdline",),
@@ -522,9 +591,17 @@ NETWORK = (
         files={"etc/systemd/network/80-osr-1-eth0.network": "", "run/systemd/network/80-osr-2-bond0.netdev": ""},
     ),
     Case(
+        "manager",  # whose own hook of the same stage removes what is there
+        "nodeid=2",
+        ("cmdline", "pre-udev"),
+        boot={"modules": "osr osr-cluster network-manager"},
+        data={"network/nm/2/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n"},
+        files={"run/NetworkManager/system-connections/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n"},
+    ),
+    Case(
         "manager-late",  # no file that is for all nodes says that it is there
-        script=("cmdline", "osr-nic eth0"),
-        boot={"modules": "osr osr-cluster network-manager", "nics": {"eth0": SECOND}},
+        script=("cmdline", "pre-udev", f"sh ip link set eth0 address {SECOND}", "osr-nic eth0"),
+        boot={"modules": "osr osr-cluster network-manager", "nics": {"eth0": FOREIGN}},
         data={"network/nm/2/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n"},
         files={
             "run/NetworkManager/system-connections/osr-2-bond0.nmconnection": "[connection]\nid=bond0\n",
@@ -559,4 +636,5 @@ def test_table(case: Case, shell: str, tmp_path: Path) -> None:
     if case.mounted is not None:
         assert tuple(boot.text("log/mounts").splitlines()) == case.mounted, what
     assert boot.asked == case.asked, what
+    assert boot.died == case.died, what
     assert {name: boot.text(name) for name in case.files} == case.files, what

@@ -82,6 +82,32 @@ def test_fstab_has_the_link(shell: str, tmp_path: Path) -> None:
     assert dropins(boot) == {}
 
 
+def test_comments_in_fstab_mount_nothing(shell: str, tmp_path: Path) -> None:
+    """Else shutdown would try to unmount the node's own files, and fail."""
+    boot = Boot(tmp_path, shell)
+    boot.share(
+        {"etc/fstab": "# /cdsl.local is mounted by the initrd\n#/cluster/cdsl/1 /cluster/cdsl/local none bind\n"}
+    )
+    boot.run(*ALL)
+    assert list(dropins(boot)) == ["cluster-cdsl-local"], boot.dump()
+
+
+def test_tree_of_another_node(shell: str, tmp_path: Path) -> None:
+    """A node whose tree is missing does not take one that is called like its id or name."""
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, nodename="n2", tree="n1")})
+    boot.share({"cluster/cdsl/n2": None})
+    boot.run(*ALL)
+    assert "no CDSL directory for node 1 in /cluster/cdsl" in boot.diagnosis, boot.dump()
+    assert boot.bound("/cluster/cdsl/local") == ""
+
+
+def test_tree_of_a_node_called_like_the_id_of_another(shell: str, tmp_path: Path) -> None:
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, nodename="2"), "nodenames": "1 2\n"})
+    boot.run("cmdline", "netroot eth0", "sh mv /shared/cluster/cdsl/1 /shared/cluster/cdsl/gone", "pre-pivot")
+    assert "no CDSL directory for node 1 in /cluster/cdsl" in boot.diagnosis, boot.dump()
+    assert boot.bound("/cluster/cdsl/local") == ""
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -148,6 +174,18 @@ def test_read_only(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/etc/machine-id").read_text() == ""
     assert not boot.shared("cluster/cdsl/1/.osr").exists()
     assert len(boot.text("run/osr/own/machine-id").strip()) == 32
+    assert boot.asked == 0
+
+
+@pytest.mark.parametrize("root", ["nfs4:10.0.0.1:/r:ro,vers=4.2", "block:/dev/none"])
+def test_read_only_by_cluster_conf(root: str, shell: str, tmp_path: Path) -> None:
+    """By mountopts= of <rootvolume>: it is not made writable."""
+    flags = "ro,noatime" if root.startswith("block:") else ""
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, root=root, rootflags=flags)})
+    mount = "sh mount --bind /shared /sysroot; mount -o remount,bind,ro /sysroot"
+    boot.run("cmdline", mount, "pre-pivot")
+    assert boot.bound("/cluster/cdsl/local") == "/cluster/cdsl/1", boot.dump()
+    assert not boot.shared("cluster/cdsl/1/.osr").exists()
     assert boot.asked == 0
 
 
@@ -262,6 +300,15 @@ def test_file_system_that_may_fail(shell: str, tmp_path: Path) -> None:
     assert boot.shared("cluster/cdsl/1/.osr/report").is_file()
 
 
+def test_a_bind_mount_that_is_read_only(shell: str, tmp_path: Path) -> None:
+    extra = {"fs_1": "/srv|/cluster/shared|bind|ro||", "fs_2": "/var|/cluster/shared|bind|defaults||"}
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)})
+    boot.share({"srv": None, "var": None})
+    boot.run(*ALL, "sh echo no > /sysroot/srv/written; echo yes > /sysroot/var/written")
+    assert boot.shared("cluster/shared/written").read_text() == "yes\n", boot.dump()
+    assert "Read-only file system" in boot.log
+
+
 def test_file_system_that_is_there_already(shell: str, tmp_path: Path) -> None:
     """By x-initrd.mount in fstab, say."""
     boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, fs_1="/srv|tmpfs|tmpfs|||")})
@@ -310,8 +357,10 @@ def report(boot: Boot) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def test_report(shell: str, tmp_path: Path) -> None:
-    boot = Boot(tmp_path, shell)
+@pytest.mark.parametrize("init", ["systemd", "plain"])
+def test_report(init: str, shell: str, tmp_path: Path) -> None:
+    """The unit is for the running system, whatever the initrd is made of: else the node would never be up."""
+    boot = Boot(tmp_path, shell, init)
     boot.share({"cluster/cdsl/1/.osr/report": "step=root\nbuild=f1f1\nattempts=4\n"})
     boot.run(*ALL)
     found = report(boot)
@@ -367,6 +416,15 @@ def test_report_through_a_link(shell: str, tmp_path: Path) -> None:
     assert report(boot)["step"] == "root"
 
 
+def test_report_that_is_a_link(shell: str, tmp_path: Path) -> None:
+    """Nor is it read through one: what it leads to may have no end."""
+    boot = Boot(tmp_path, shell)
+    boot.share({"cluster/cdsl/1/.osr/report": "-> other", "cluster/cdsl/1/.osr/other": "build=f1f1\nattempts=7\n"})
+    boot.run(*ALL)
+    assert report(boot)["attempts"] == "1", boot.dump()
+    assert boot.shared("cluster/cdsl/1/.osr/other").read_text() == "build=f1f1\nattempts=7\n"
+
+
 def test_no_report(shell: str, tmp_path: Path) -> None:
     boot = Boot(tmp_path, shell, cmdline="osr.report=0").run(*ALL)
     assert not boot.shared("cluster/cdsl/1/.osr").exists()
@@ -405,6 +463,18 @@ def test_reboot_after_a_time(init: str, shell: str, tmp_path: Path) -> None:
     boot.run("cmdline", "netroot eth0", "timeout")
     assert "reboot -f" in boot.text("log/calls"), boot.dump()
     assert "reboots in 1 seconds" in boot.console + boot.log
+
+
+def test_a_shell_at_the_end_of_the_machine(shell: str, tmp_path: Path) -> None:
+    """dracut's own (rd.break=shutdown, or something went wrong): this is no boot, and the part of the initramfs that was
+    kept for a cluster's file system has no library of ours. A script that fails there would be a panic."""
+    boot = Boot(tmp_path, shell, "plain", "osr.reboot=1", admin=["true"])
+    end = ". /lib/dracut-lib.sh; emergency_shell --shutdown shutdown text; echo survived"
+    boot.run(*ALL, f"sh rm -r /lib/osr; {end}")
+    assert "survived" in boot.log, boot.dump()
+    assert boot.asked == 1
+    assert "could not boot this machine" not in boot.log
+    assert boot.text("log/calls").count("reboot") == 0
 
 
 def test_reboot_that_somebody_stops(shell: str, tmp_path: Path) -> None:

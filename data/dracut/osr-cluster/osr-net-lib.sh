@@ -19,6 +19,18 @@ osr_net_given() {
     return 1
 }
 
+# osr_net_hide: dracut's own scripts do not know ip=cluster; network-legacy would halt the machine. They see the kernel
+# command line without it, until osr-publish.
+osr_net_hide() {
+    local value
+    for value in $(getargs ip=); do
+        [ "$value" = cluster ] || continue
+        sed 's/^/ /; s/$/ /; :a; s/ ip=cluster / /; ta' /proc/cmdline > "$osr_work/cmdline" &&
+            mount -o bind "$osr_work/cmdline" /proc/cmdline
+        return 0
+    done
+}
+
 # osr_net_nic MAC: the interface that has this address.
 osr_net_nic() {
     local nic mac
@@ -126,9 +138,12 @@ osr_net_cmdline() {
         for file in "$osr_etc"/network/systemd/* "$osr_etc"/network/nm/*; do
             rm -f "/etc/systemd/network/${file##*/}" "/etc/NetworkManager/system-connections/${file##*/}"
         done
+        osr_net_hide
         return 0
     fi
-    if osr_get nodeid > /dev/null; then osr_net_own; fi
+    osr_net_hide
+    # NetworkManager's own hook of this stage (99) empties the directory; osr-net-rules comes after it.
+    if osr_get nodeid > /dev/null && [ ! -d /etc/NetworkManager ]; then osr_net_own; fi
     if [ -e "$osr_etc/network-legacy" ]; then osr_net_early || osr_tell rd.bootif=0; fi
 }
 

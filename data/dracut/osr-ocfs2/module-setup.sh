@@ -47,7 +47,7 @@ install() {
     inst_hook cmdline 13 "$moddir/osr-ocfs2-cmdline.sh"
     inst_hook pre-mount 20 "$moddir/osr-ocfs2-mount.sh"
     # The kernel calls ocfs2_hb_ctl when the last one is unmounted, also at the end of the machine.
-    inst_multiple mount.ocfs2 ocfs2_hb_ctl cp
+    inst_multiple mount.ocfs2 ocfs2_hb_ctl cp rmdir
     inst_rules 51-ocfs2.rules
     [[ ! -s $(data)/ocfs2/cluster.conf ]] ||
         command install -D -m 0644 "$(data)/ocfs2/cluster.conf" "$initdir/etc/osr/ocfs2/cluster.conf"

@@ -12,11 +12,15 @@ export PATH
 osr_clusters=/sys/kernel/config/cluster
 osr_stack=/sys/fs/ocfs2/cluster_stack
 
-# osr_node_entry CLUSTER NAME NUMBER ADDRESS PORT: one node, as configfs has it.
+# osr_node_entry CLUSTER NAME NUMBER ADDRESS PORT: one node, as configfs has it; none at all when it is not taken, so that
+# the next attempt does not find half of it.
 osr_node_entry() {
     local dir="$osr_clusters/$1/node/$2"
     [ ! -d "$dir" ] || return 0
-    mkdir "$dir" && echo "$5" > "$dir/ipv4_port" && echo "$4" > "$dir/ipv4_address" && echo "$3" > "$dir/num"
+    mkdir "$dir" || return 1
+    echo "$5" > "$dir/ipv4_port" && echo "$4" > "$dir/ipv4_address" && echo "$3" > "$dir/num" && return 0
+    rmdir "$dir"
+    return 1
 }
 
 # osr_read_nodes FILE: NAME NUMBER ADDRESS PORT CLUSTER of each node, one a line.

@@ -8,12 +8,20 @@
 # shellcheck source=data/dracut/osr/osr-lib.sh
 . /lib/osr/osr-lib.sh
 
-# osr_node_tree TREE: this node's directory: what the node's data calls it, else by id, else by name.
+# osr_node_tree TREE: this node's directory: what the node's data calls it, and nothing else; without, by id, else by
+# name, unless that is a number: then it is the tree of the node with that id.
 osr_node_tree() {
-    local name place
-    for name in "$(osr_node OSR_TREE)" "$(osr_get nodeid)" "$(osr_get nodename)"; do
+    local tree=$1 name place
+    if name=$(osr_node OSR_TREE); then
+        set -- "$name"
+    else
+        name=$(osr_get nodename || echo "")
+        if osr_is_id "$name"; then name=""; fi
+        set -- "$(osr_get nodeid)" "$name"
+    fi
+    for name in "$@"; do
         [ -n "$name" ] || continue
-        place=$(osr_resolve "$1/$name") || continue
+        place=$(osr_resolve "$tree/$name") || continue
         [ -d "$NEWROOT$place" ] && printf '%s\n' "$place" && return 0
     done
     return 1
@@ -75,9 +83,7 @@ osr_cdsl_wanted() {
 
 osr_cdsl() {
     local tries=0 osr_why="" osr_fix=""
-    if getarg ro > /dev/null && ! getarg rw > /dev/null; then
-        :
-    elif ! osr_writable; then
+    if ! osr_read_only && ! osr_writable; then
         mount -o remount,rw "$NEWROOT" || osr_warn "the shared root is read-only and could not be made writable"
     fi
     osr_identify

@@ -137,8 +137,6 @@ osr_read_cmdline() {
     osr_set initrd.wait "$(osr_number "$(osr_word mountwait osr.wait com-mountwait || osr_node OSR_ROOTWAIT)" 10)"
     if getarg ro > /dev/null; then
         getarg rw > /dev/null || osr_warn "ro: the shared root and this node's own files will be read-only"
-    elif ! getarg rw > /dev/null; then
-        osr_tell rw # dracut's NFS helper mounts read-only otherwise, and nothing remounts a shared root
     fi
 }
 
@@ -171,10 +169,13 @@ if getargbool 1 osr; then
             netroot=osr
             osr_tell rd.neednet=1
         fi
-    elif [ -z "$DRACUT_SYSTEMD" ] && ! getarg ro > /dev/null; then
+    elif ! osr_read_only; then
+        # dracut's NFS helper mounts read-only otherwise, and nothing remounts a shared root. Of a root of ours its own
+        # options say it.
+        getarg rw > /dev/null || osr_tell rw
         # Without systemd this variable decides about a root on a disk; it was made before this hook.
-        case ",$rflags," in
-            *,rw,* | *,ro,*) ;;
+        case "$DRACUT_SYSTEMD,$rflags," in
+            1* | *,rw,* | *,ro,*) ;;
             *) rflags="${rflags:+$rflags,}rw" ;;
         esac
     fi

@@ -4,6 +4,9 @@
 # Hooks emergency 50 and shutdown-emergency 10, sourced before dracut's shell opens, or before the machine is halted
 # when there is none (rd.shell=0): says what was looked for and what was found, and reboots after a time if asked to.
 
+# At the end of the machine there is nothing to say, and maybe no library: see osr_keep_initramfs.
+[ "$action" != Shutdown ] || return 0
+
 # shellcheck source=data/dracut/osr/osr-lib.sh
 . /lib/osr/osr-lib.sh
 

@@ -138,6 +138,28 @@ osr_is_remote() {
     return 1
 }
 
+# osr_read_only: whether the root stays read-only: by rw or ro of the command line, else by the root's own options.
+osr_read_only() {
+    local volume options
+    if getarg rw > /dev/null; then return 1; fi
+    if getarg ro > /dev/null; then return 0; fi
+    # shellcheck disable=SC2154 # of dracut
+    if [ "$root" = osr ]; then
+        volume=$(osr_get initrd.root || osr_node OSR_ROOT || echo "")
+        options=$(osr_get initrd.rootflags || osr_node OSR_ROOTFLAGS || echo "")
+    else
+        volume=$(getarg root=) || volume=""
+        options=$(getarg rootflags=) || options=""
+    fi
+    case $volume in
+        nfs:* | nfs4:*) options=/${volume#*:/} options=${options#*:} ;;
+    esac
+    case ",$options," in
+        *,ro,*) return 0 ;;
+    esac
+    return 1
+}
+
 # --- who am I -------------------------------------------------------------------------------------------------
 
 osr_is_id() {
@@ -436,9 +458,12 @@ osr_keep_mounted() {
 
 # osr_in_fstab PATH: whether the new root's fstab mounts something there.
 osr_in_fstab() {
-    local where fstab
+    local device where fstab
     fstab=$(osr_resolve /etc/fstab) && [ -f "$NEWROOT$fstab" ] || return 1
-    while read -r _ where _ || [ -n "$where" ]; do
+    while read -r device where _ || [ -n "$where" ]; do
+        case $device in
+            "#"*) continue ;;
+        esac
         [ "$where" != "$1" ] || return 0
     done < "$NEWROOT$fstab"
     return 1

@@ -39,7 +39,7 @@ osr_mount_one() {
             source=$(osr_resolve "$source") && source=$NEWROOT$source || return 1
             case $type in
                 none) type="" ;;
-                *) options=$type type="" ;;
+                *) options=$type,$options type="" ;;
             esac
             [ ! "$source" -ef "$NEWROOT$place" ] || return 0
             ;;

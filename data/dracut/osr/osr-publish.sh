@@ -34,7 +34,6 @@ osr_report() {
     osr_writable || return 0
     cp /lib/osr/osr-report "$osr_run/report" || return 0
     /bin/sh "$osr_run/report" root "$NEWROOT$dir" || osr_warn "the boot step could not be reported in $dir/.osr"
-    [ -n "$DRACUT_SYSTEMD" ] || return 0
     mkdir -p /run/systemd/system/multi-user.target.wants
     cat > /run/systemd/system/osr-up.service <<'UNIT'
 [Unit]
@@ -56,6 +55,7 @@ osr_publish() {
         [ "$where" != "$NEWROOT" ] || osr_set rootfs "$type"
     done < /proc/mounts
     osr_get root > /dev/null || osr_set root "$root"
+    [ ! -e "$osr_work/cmdline" ] || umount /proc/cmdline # see osr-net-lib
     if getargbool 0 osr.xfiles; then osr_xfiles; fi
     if getargbool 1 osr.report; then osr_report; fi
     rm -rf "$osr_work" "$osr_run"/initrd.*

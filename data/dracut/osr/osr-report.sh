@@ -23,12 +23,15 @@ read -r boot_id < /proc/sys/kernel/random/boot_id
 build=
 [ ! -r "$run/build" ] || read -r build < "$run/build"
 
+# Other nodes can write here, too: no link that one of them left is followed.
+[ ! -h "$dir/.osr" ] || exit 1
+
 # Boots of this image since this node last was up. Those of another image do not count against this one, and an
 # unreadable count starts again.
 attempts=0
 if [ "$step" != up ]; then
     before=
-    if [ -f "$dir/.osr/report" ]; then
+    if [ -f "$dir/.osr/report" ] && [ ! -h "$dir/.osr/report" ]; then
         while IFS='=' read -r key value; do
             case $key in
                 attempts) attempts=$value ;;
@@ -47,8 +50,7 @@ fi
 
 umask 022
 [ -d "$dir/.osr" ] || mkdir "$dir/.osr" || exit 1
-# Other nodes can write here, too: no link that one of them left is followed.
-[ ! -h "$dir/.osr" ] && [ ! -d "$dir/.osr/report" ] || exit 1
+[ ! -d "$dir/.osr/report" ] || exit 1
 rm -f "$dir/.osr/report.new"
 (
     set -C

@@ -19,6 +19,9 @@ inst_simple() { copy "$1" "$2"; }
 inst_script() { copy "$1" "$2" && chmod 0755 "$initdir$2"; }
 inst_hook() { copy "$3" "/usr/lib/dracut/hooks/$1/$2-$(basename "$3")"; }
 inst_multiple() { :; }
+inst_rules() { :; }
+find_binary() { :; }
+daemons() { mkdir -p "$initdir/usr/lib/osr/cluster/usr/sbin"; } # the test has programs in their place
 dracut_need_initqueue() { :; }
 dracut_module_included() { [[ $modules == *" $1 "* ]]; }
 dfatal() { echo "$*" >&2; }
@@ -30,7 +33,8 @@ module() { # the directory of one of dracut's own modules, whatever its number
 }
 
 if [ "$part" = ours ]; then
-    for name in osr osr-cluster; do
+    export DRACUT_INSTALL=daemons
+    for name in osr osr-cluster osr-gfs2 osr-ocfs2; do
         dracut_module_included "$name" || continue
         moddir=$sources/$name
         # shellcheck source=/dev/null
@@ -63,6 +67,11 @@ if [ "$part" = base ]; then
         inst_hook cmdline 96 "$legacy/parse-bond.sh"
         inst_hook cmdline 97 "$legacy/parse-bridge.sh"
         inst_hook cmdline 98 "$legacy/parse-ip-opts.sh"
+    fi
+    if dracut_module_included network-manager; then
+        manager=$(module network-manager)
+        inst_simple "$manager/nm-lib.sh" /usr/lib/nm-lib.sh
+        inst_hook cmdline 99 "$manager/nm-config.sh"
     fi
     mkdir -p "$initdir"/usr/{bin,sbin} "$initdir"/usr/lib/dracut/hooks/{initqueue/{finished,settled,timeout,online},emergency,netroot,shutdown-emergency}
 

@@ -8,6 +8,7 @@ place=$1 base=$2 root=$1/root
 mount --make-rprivate /
 mkdir -p "$place/upper" "$place/work"
 if [ -n "$5" ]; then
+    mount --bind "$root" "$root" # else a program that asks for mounts of its own is refused
     mount -t overlay -o "lowerdir=$base/usr:/usr,upperdir=$place/upper,workdir=$place/work" overlay "$root/usr"
     part=ours
 else

@@ -30,7 +30,7 @@ stage() {
 
 while read -r word rest; do
     case $word in
-        cmdline | pre-udev | initqueue | pre-pivot) stage "$word" ;;
+        cmdline | pre-udev | initqueue | pre-mount | pre-pivot) stage "$word" ;;
         settled) # one turn of the main loop
             (
                 . /dracut-state.sh
