@@ -115,7 +115,7 @@ def come_up(timeline: Timeline, watch: Watch, both: tuple[Machine, Machine]) -> 
     """Wait until both are up, and say what they are; the kernel."""
     kernel = ""
     for number, machine in enumerate(both, 1):
-        machine.wait(rf"^OSR-UP {machine.name}$", 2 * PATIENCE)
+        machine.wait_until_up(2 * PATIENCE)
         eventually(partial(watch.is_up, number), f"{machine.name} is up", PATIENCE)
         kernel = machine.ask("uname -r")
         own = machine.ask("cat /etc/sysconfig/network")
