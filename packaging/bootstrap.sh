@@ -3,7 +3,7 @@
 # Makes a checkout runnable: `bootstrap.sh demo`, `test`, or `boot` (tests in which machines boot). As root it
 # installs the distribution's packages that are missing; as anybody else it says which command would, and goes on only
 # if none is needed. Servers that would start by themselves on this machine are installed in CI only, and for boot, where
-# none is started.
+# none is started, nor enabled.
 set -eu
 purpose=${1:-demo}
 cd "$(dirname "$0")/.."
@@ -161,9 +161,26 @@ install_packages() {
     for try in 1 2 3; do
         [ "$try" = 1 ] || sleep 10
         if apt-get $again update >"$log" 2>&1 &&
-            apt-get $again install -y --no-install-recommends $packages >>"$log" 2>&1; then return; fi
+            apt-get $again install -y --no-install-recommends $packages >>"$log" 2>&1; then
+            [ "$purpose" != boot ] || disable_servers
+            return
+        fi
     done
     return 1
+}
+
+# They are for tests, which start them by themselves: the next boot of this machine shall not, either. Those that were
+# here before are not among the packages.
+# shellcheck disable=SC2086
+disable_servers() {
+    for package in $packages; do
+        case $package in
+            isc-dhcp-server | kea-dhcp4-server | nfs-ganesha | tftpd-hpa) units=$package ;;
+            rpcbind) units="rpcbind.service rpcbind.socket" ;;
+            *) continue ;;
+        esac
+        systemctl disable $units >>"$log" 2>&1 || echo "$package starts with this machine; to prevent it: systemctl disable $units"
+    done
 }
 
 if command -v apt-get >/dev/null 2>&1; then

@@ -324,7 +324,7 @@ def _make_directories(places: Places, path: str, listed: Listed) -> None:
     for parent in reversed(Path(path).parents):
         directory = places.real(str(parent))
         if not directory.is_dir():
-            directory.mkdir()
+            directory.mkdir(parents=True)  # DESTDIR's own
             directory.chmod(0o755)
             if str(parent) != "/":
                 listed.directories.add(str(parent))

@@ -31,7 +31,7 @@ case $kind in
     deb)
         cp -R "osrd-$version/packaging/debian" "osrd-$version/debian"
         (cd "osrd-$version" && dpkg-buildpackage -us -uc)
-        rm -f "$out"/*
+        rm -f "$out"/osr*.deb "$out"/osrd_*
         mv ./*.deb ./*.dsc ./*.tar.* ./*.buildinfo ./*.changes "$out"
         ;;
     rpm)
@@ -39,7 +39,7 @@ case $kind in
         # rpm's database knows what is installed where rpm is the package manager.
         nodeps=$(rpm -q rpm >/dev/null 2>&1 || echo --nodeps)
         rpmbuild -ba $nodeps --define "_topdir $work/rpmbuild" --define "_sourcedir $work" "osrd-$version/packaging/osrd.spec"
-        rm -f "$out"/*
+        rm -f "$out"/osr*.rpm
         mv rpmbuild/RPMS/*/*.rpm rpmbuild/SRPMS/*.rpm "$out"
         ;;
 esac

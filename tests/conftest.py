@@ -3,8 +3,10 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 import hypothesis
 import pytest
@@ -23,6 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("osrd", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("osrd")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) ignores one of them
+            signal.signal(number, _end)
+
+
+def _end(by: int, _frame: FrameType | None) -> None:
+    """As Ctrl-C does it: machines, containers, mounts and network namespaces of the running test end with it."""
+    signal.signal(by, signal.SIG_IGN)
+    raise KeyboardInterrupt(signal.Signals(by).name)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -60,6 +60,8 @@ shift
 exec chroot "$root" "$@"
 """
 _PRIVATE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
+#: debootstrap unmounts what it has mounted in the root, unless it is killed
+_OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 
 
@@ -72,7 +74,7 @@ def debootstrap(root: Path, suite: str = BOOKWORM) -> None:
     late = root / "etc/apt/apt.conf.d/late"
     late.parent.mkdir(parents=True)
     late.write_text('Acquire::Check-Valid-Until "false";\n')
-    _run(["debootstrap", "--variant=minbase", suite, str(root), _MIRROR, _SCRIPT], os.environ)
+    _run([*_OWN_MOUNTS, "debootstrap", "--variant=minbase", suite, str(root), _MIRROR, _SCRIPT], os.environ)
 
 
 def install(root: Path, packages: Sequence[str]) -> None:
@@ -151,4 +153,4 @@ def copy(source: Path, destination: Path) -> None:
 
 def _run(argv: Sequence[str], environment: "dict[str, str] | os._Environ[str]") -> None:
     done = subprocess.run(argv, env=environment, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, f"{' '.join(argv[:3])} ...: {(done.stdout + done.stderr)[-3000:]}"
+    assert done.returncode == 0, f"{' '.join(argv)}: {(done.stdout + done.stderr)[-3000:]}"

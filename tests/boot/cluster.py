@@ -83,7 +83,7 @@ def disk_cluster(bootable: Path, disk: Path, fstype: str) -> Iterator[Lab]:
         lab.start()
         eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
         wait_for_rest(lab)
-        lab.inside("umount", "--recursive", PLACE)
+        lab.unmount(PLACE)
         DNSMASQ.start(lab)
         yield lab
 

@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def logs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pat
     """Where the consoles and the logs of this test's lab stay: build/boot, or OSRD_BOOT_LOGS."""
     place = Path(os.environ.get("OSRD_BOOT_LOGS", REPOSITORY / "build/boot"))
     place /= re.sub(r"[^A-Za-z0-9.-]+", "-", request.node.name).strip("-")
+    shutil.rmtree(place, ignore_errors=True)  # of another run
+    print(f"Consoles and logs: {place}")  # shown of a test that fails
     monkeypatch.setattr(Lab, "logs", place)
     return place
 

@@ -4,13 +4,14 @@ that one writes and the other reads, a new kernel, and back to the old one. Noth
 touched."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from tests.end_to_end.serving import MAC1, MAC2, corrected
 from tests.eventually import eventually
 from tests.initrd.conftest import PACKAGES
 
-_LOGS = REPOSITORY / "build/demo-boot"
+_LOGS = Path(os.environ.get("OSRD_BOOT_LOGS", REPOSITORY / "build")) / "demo-boot"
 
 
 class Timeline:
@@ -50,7 +51,8 @@ class Timeline:
 
     def changed(self, change: Change) -> None:
         _, node, state = change
-        self.say(f"    on the bus: node{node} {state}")
+        with suppress(BrokenPipeError):  # whoever says the next step finds out
+            self.say(f"    on the bus: node{node} {state}")
 
 
 def play(timeline: Timeline) -> None:
@@ -59,10 +61,11 @@ def play(timeline: Timeline) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="osrd-demo-boot-")))
         with step("a Debian system from packages (minutes the first time)", "it is there"):
             system = make_system(scratch)
-        lab = stack.enter_context(Lab(corrected().replace(b'fstype="nfs"', b'fstype="nfs4"'), configuration()))
-        root = scratch / "root"
-        root.mkdir()
-        lab.inside("mount", "--bind", str(root), PLACE)
+        with step("a boot host and a network, in namespaces of their own"):
+            lab = stack.enter_context(Lab(corrected().replace(b'fstype="nfs"', b'fstype="nfs4"'), configuration()))
+            root = scratch / "root"
+            root.mkdir()
+            lab.inside("mount", "--bind", str(root), PLACE)
         with step(f"osrctl root create {system} {PLACE}", "the root is created"):
             # It ends with a judgement of the root, which nobody has prepared yet.
             lab.command("root", "create", str(system), PLACE, check=False)
@@ -115,7 +118,7 @@ def come_up(timeline: Timeline, watch: Watch, both: tuple[Machine, Machine]) -> 
     """Wait until both are up, and say what they are; the kernel."""
     kernel = ""
     for number, machine in enumerate(both, 1):
-        machine.wait(rf"^OSR-UP {machine.name}$", 2 * PATIENCE)
+        machine.wait_until_up(2 * PATIENCE)
         eventually(partial(watch.is_up, number), f"{machine.name} is up", PATIENCE)
         kernel = machine.ask("uname -r")
         own = machine.ask("cat /etc/sysconfig/network")
@@ -158,6 +161,11 @@ def offered(lab: Lab) -> str:
     return next((image["kernel"] for image in lab.ask("initrd", "list")["images"] if image["state"] == "current"), "")
 
 
+def _where() -> str:
+    """Before there is a lab there is nothing to look at."""
+    return f"\n\nConsoles and logs: {_LOGS}" if _LOGS.exists() else ""
+
+
 def main() -> int:
     for number in ENDS:
         signal.signal(number, end)
@@ -167,13 +175,28 @@ def main() -> int:
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
     os.environ.setdefault("OSRD_TEST_DEBIAN", str(REPOSITORY / "build/debian"))
     Lab.logs = _LOGS
-    timeline = Timeline()
+    shutil.rmtree(_LOGS, ignore_errors=True)  # of another run
+    try:
+        return present(Timeline())
+    except BrokenPipeError:  # `make demo-boot | head`, as in the other demo
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def present(timeline: Timeline) -> int:
+    """Play it to the end, whichever it has; the exit status."""
     try:
         play(timeline)
+    except BrokenPipeError:
+        raise
     except (AssertionError, OSError, subprocess.SubprocessError) as error:
         timeline.say(f"FAILED: {timeline.step_now}")
-        print(f"{error}\n\nConsoles and logs: {_LOGS}", file=sys.stderr)
+        print(f"{error}{_where()}", file=sys.stderr)
         return 1
+    except SystemExit:
+        with suppress(OSError):  # the terminal may be gone
+            timeline.say(f"interrupted: {timeline.step_now}. All that was started and mounted is gone{_where()}")
+        raise
     timeline.say(f"that was it. Consoles and logs: {_LOGS}")
     return 0
 

@@ -82,14 +82,26 @@ class Lab(Sandbox):
         self.server_log = self.directory / "servers.log"
         self._taps = 0
         self._nfs: subprocess.Popen[bytes] | None = None
+        try:
+            holder = self._hold()
+        except BaseException:
+            self.close()  # nobody else does: there is no lab yet
+            raise
+        self.wrapper = ["nsenter", f"--target={holder}", "--mount", "--net", "--"]
+        #: the same with this machine's network
+        self.mounts = ["nsenter", f"--target={holder}", "--mount", "--"]
+
+    def _hold(self) -> int:
+        """Make the namespaces; the process in them."""
         hold = _HOLD.format(bridge=BRIDGE, server=SERVER, place=PLACE)
         argv = ["unshare", "--mount", "--net", "--propagation", "private", "--", "sh", "-c", hold]
-        self._holder = self.spawn(argv, stdout=subprocess.PIPE)
-        assert self._holder.stdout is not None
-        assert self._holder.stdout.readline() == b"ready\n"
-        self.wrapper = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--"]
-        #: the same with this machine's network
-        self.mounts = ["nsenter", f"--target={self._holder.pid}", "--mount", "--"]
+        holder = self.spawn(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert holder.stdout is not None
+        said = b""
+        while (line := holder.stdout.readline()) != b"ready\n":
+            said += line
+            assert line, f"this machine does not let a lab be made: {said.decode(errors='replace')}"
+        return holder.pid
 
     def inside(self, *argv: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a program in the namespaces."""
@@ -103,6 +115,12 @@ class Lab(Sandbox):
         """An osrctl command of this host's administrator, who sees the mounts that osrd sees; what it printed."""
         argv = [sys.executable, "-m", "osrd.cli.main", "--config", str(self.osrd_conf), *arguments]
         return self.inside(*argv, check=check).stdout
+
+    def unmount(self, place: str) -> None:
+        """Also when osrd has a look at it in this moment."""
+        eventually(
+            lambda: self.inside("umount", "--recursive", place, check=False).returncode == 0, f"{place} unmounted", 60
+        )
 
     def tap(self) -> str:
         """A new cable; the name of its end for a machine."""
@@ -122,15 +140,17 @@ class Lab(Sandbox):
             assert process.poll() is None, f"{program.argv} ended:\n{self.server_log.read_text()[-3000:]}"
             return program.ready()
 
-        eventually(serving, f"{program.argv[0]} serves")
+        eventually(serving, f"{program.argv[0]} serves", 60)
         return process
 
     def close(self) -> None:
-        if self.logs is not None:
-            self.logs.mkdir(parents=True, exist_ok=True)
-            for file in [*self.directory.glob("*.log"), *self.directory.glob("nfs/log"), self.cluster_conf]:
-                shutil.copy(file, self.logs)
-        super().close()
+        try:
+            if self.logs is not None:
+                self.logs.mkdir(parents=True, exist_ok=True)
+                for file in [*self.directory.glob("*.log"), *self.directory.glob("nfs/log"), self.cluster_conf]:
+                    shutil.copy(file, self.logs)
+        finally:
+            super().close()
 
     def start_nfs(self) -> None:
         """Start the NFS server on osrd's list of exports, also once more. Version 3 finds its services through
@@ -144,6 +164,8 @@ class Lab(Sandbox):
         with (work / "output").open("ab") as output:
             if self._nfs is None:
                 self.spawn([*self.wrapper, "rpcbind", "-f", "-w"], stdout=output, stderr=output)
+                # The NFS server ends when it cannot register.
+                eventually(lambda: self.inside("rpcinfo", check=False).returncode == 0, "rpcbind serves", 60)
             argv = ["ganesha.nfsd", "-F", "-f", f"{work}/ganesha.conf", "-L", str(log), "-p", f"{work}/pid"]
             server = self._nfs = self.spawn([*self.wrapper, *argv], stdout=output, stderr=output)
 

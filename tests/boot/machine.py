@@ -21,6 +21,8 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 #: The less translated code is kept, the sooner QEMU 7.2 is done with looking what of it a write has changed: with its
 #: default of a gibibyte two machines stand still for minutes after they have left the initrd.
 _ACCELERATION = "tcg,tb-size=128"
+#: What a machine says last that will not come up by itself: osr-emergency.sh, the kernel, systemd.
+_LOST = re.compile("osr-param list shows what is known|Kernel panic - not syncing|You are in emergency mode")
 _ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\r")
 
 
@@ -40,6 +42,7 @@ class Machine:
         self._firmware = firmware
         self._disks = disks
         self.log = lab.directory / f"console-{name}.log"
+        self._qemu_log = lab.directory / f"qemu-{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._from = 0
         self._socket = lab.directory / f"keyboard-{name}"
@@ -62,7 +65,6 @@ class Machine:
         assert not self.running
         self._hang_up()
         self._from = self.log.stat().st_size if self.log.exists() else 0
-        part = self.log.with_suffix(f".{time.monotonic_ns()}")
         argv = [
             "qemu-system-x86_64",
             "-machine",
@@ -99,24 +101,36 @@ class Machine:
         for number, disk in enumerate(self._disks):
             argv += ["-drive", f"if=none,id=disk{number},format=raw,cache=unsafe,file.locking=off,file={disk}"]
             argv += ["-device", f"virtio-blk-pci,drive=disk{number},share-rw=on"]
-        with part.open("wb") as output:
+        with self._qemu_log.open("wb") as output:
             self._process = self._lab.spawn([*self._lab.wrapper, *argv], stdout=output, stderr=output)
 
-    def wait(self, pattern: str, seconds: float) -> "re.Match[str]":
-        """The first match of ``pattern`` on the console; the end of the console is in the error."""
+    def wait_until_up(self, seconds: float) -> None:
+        """Until the root's agent says so. A boot that has failed is not waited for."""
+        self.wait(rf"^OSR-UP {self.name}$", seconds, lost=_LOST)
+
+    def wait(self, pattern: str, seconds: float, lost: "re.Pattern[str] | None" = None) -> "re.Match[str]":
+        """The first match of ``pattern`` on the console; the end of the console is in the error. ``lost`` is what
+        makes it pointless to wait on."""
         deadline = time.monotonic() + seconds
         while True:
-            found = re.search(pattern, self.console, re.M)
+            late, running, console = time.monotonic() > deadline, self.running, self.console
+            found = re.search(pattern, console, re.M)
             if found:
                 return found
-            if not self.running or time.monotonic() > deadline:
-                why = "is off" if not self.running else f"did not in {seconds:.0f} s"
-                raise AssertionError(f"{self.name}: no {pattern!r}: {why}; its console ends:\n{self.console[-4000:]}")
+            given_up = lost.search(console) if lost else None
+            if not running or late or given_up:
+                why = f"says {given_up[0]!r}" if given_up else f"did not in {seconds:.0f} s" if running else "is off"
+                raise AssertionError(f"{self.name}: no {pattern!r}: {why}; its console ends:\n{self._last_words}")
             assert self._process is not None
             try:
                 self._process.wait(0.5)
             except subprocess.TimeoutExpired:
                 continue
+
+    @property
+    def _last_words(self) -> str:
+        qemu = self._qemu_log.read_text(errors="replace") if self._qemu_log.exists() else ""
+        return self.console[-4000:] + (f"\nQEMU says: {qemu[-2000:]}" if qemu else "")
 
     def ask(self, command: str, seconds: float = 120) -> str:
         """What a command prints in the booted system: ``osr-agent`` of the root obeys the second serial line."""
@@ -147,7 +161,7 @@ class Machine:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} is still on:\n{self.console[-4000:]}") from None
+            raise AssertionError(f"{self.name} is still on:\n{self._last_words}") from None
 
     def _hang_up(self) -> None:
         if self._keyboard is not None:

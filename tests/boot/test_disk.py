@@ -23,7 +23,7 @@ def test_a_node_boots_from_its_disk(fstype: str, bootable: Path, tmp_path: Path)
     with disk_cluster(bootable, disk, fstype) as lab:
         watch = Watch(lab)
         with watch.kept(), machine_one(lab, disks=(disk,)) as machine:
-            machine.wait("^OSR-UP node1$", PATIENCE)
+            machine.wait_until_up(PATIENCE)
             assert watch.states(1) == SERVED
             says_that_it_is_up(machine)
             assert machine.ask("cat /run/osr/nodeid; hostname") == "1\nnode1"
@@ -43,4 +43,4 @@ def test_a_node_boots_from_its_disk(fstype: str, bootable: Path, tmp_path: Path)
         lab.inside("mount", "-o", "loop", str(disk), PLACE)
         assert lab.inside("cat", f"{PLACE}/cluster/cdsl/1/var/log/own").stdout == "of node1\n"
         assert lab.inside("cat", f"{PLACE}/cluster/shared/var/lib/shared").stdout == "for all\n"
-        lab.inside("umount", PLACE)
+        lab.unmount(PLACE)

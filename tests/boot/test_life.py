@@ -69,7 +69,7 @@ def test_a_new_kernel_and_back(bootable: Path, tmp_path: Path) -> None:
         assert [image["kernel"] for image in lab.ask("initrd", "list")["images"]] == [new, old]
         lab.osrctl("initrd", "rollback", "fc11")
         killer.kill(0, 0.2)
-        eventually(lambda: lab.entry(MAC1).read_bytes() == before, "the old kernel in node1's menu")
+        eventually(lambda: lab.entry(MAC1).read_bytes() == before, "the old kernel in node1's menu", PATIENCE)
         machine.switch_on()
         assert booted(machine) == old
         machine.shut_down(PATIENCE)
@@ -78,7 +78,7 @@ def test_a_new_kernel_and_back(bootable: Path, tmp_path: Path) -> None:
 
 def booted(machine: Machine) -> str:
     """The kernel that the machine came up with."""
-    machine.wait(f"^OSR-UP {machine.name}$", PATIENCE)
+    machine.wait_until_up(PATIENCE)
     return machine.ask("uname -r")
 
 

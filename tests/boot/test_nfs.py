@@ -59,7 +59,7 @@ def test_two_nodes_boot_from_one_root_together(cell: Cell, bootable: Path, tmp_p
         watch = Watch(lab)
         with watch.kept(), machines(lab, cell.firmware) as both:
             for machine in both:
-                machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+                machine.wait_until_up(PATIENCE)
                 options = machine.ask("findmnt -no OPTIONS /").split(",")
                 assert options[0] == "rw"
                 assert ("vers=3" if cell.fstype == "nfs3" else "vers=4.2") in options

@@ -82,7 +82,7 @@ def shared_disk_cluster(bootable: Path, work: Path, disk: Disk, nodes: int) -> I
         lab.start()
         eventually(lab.entry(MAC1).exists, "something to boot", PATIENCE)
         wait_for_rest(lab)
-        lab.inside("umount", "--recursive", PLACE)
+        lab.unmount(PLACE)
         workshop.fill(root, file, work, disk.make)
         DNSMASQ.start(lab)
         yield lab, file
@@ -131,7 +131,7 @@ def test_one_node_boots_from_gfs2_alone(bootable: Path, tmp_path: Path) -> None:
 
 
 def came_up(machine: Machine, disk: Disk, watch: Watch) -> None:
-    machine.wait(rf"^OSR-UP {machine.name}$", PATIENCE)
+    machine.wait_until_up(PATIENCE)
     assert watch.states(int(machine.ask("cat /run/osr/nodeid"))) == SERVED
     says_that_it_is_up(machine)
     found = machine.ask("findmnt -no FSTYPE,SOURCE,OPTIONS /").split()
@@ -151,9 +151,9 @@ def corosync_of_the_initrd_goes_on(machine: Machine) -> None:
 
 def whole(disk: Disk, bootable: Path, file: Path) -> None:
     """The file system's own checker finds nothing: it was unmounted, by both."""
-    script = (
-        'mount -t proc proc "$1/proc" && touch "$1/tmp/disk" && mount --bind "$2" "$1/tmp/disk" && shift 2 && "$@"'
-    )
+    script = """mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/tmp" && touch "$1/tmp/disk" &&
+        mount --bind "$2" "$1/tmp/disk" && shift 2 && "$@"
+    """
     argv = ["chroot", str(bootable), *disk.check.split(), "/tmp/disk"]
     checked = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", bootable, file, *argv],

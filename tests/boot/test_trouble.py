@@ -97,7 +97,7 @@ def test_a_root_that_cannot_be_had_is_told(bootable: Path, tmp_path: Path) -> No
             assert broken == "[root fc11] /cluster/cdsl/2 is there, but is no directory; move it away"
             lab.start_nfs()
             with switched_on(two):
-                one.wait("^OSR-UP node1$", PATIENCE)
+                one.wait_until_up(PATIENCE)
                 eventually(
                     lambda: not any("node1" in line for line in told(lab, "node-not-up")), "node1 is up", PATIENCE
                 )

@@ -3,6 +3,7 @@
 kernel does, so a machine is booted with the root on an ordinary disk, and copies itself to the other one."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.debian import entered, overlaid
@@ -53,7 +54,8 @@ def fill(root: Path, disk: Path, work: Path, make: str, seconds: float = 900) ->
                 subprocess.run(argv, check=True, capture_output=True)
     said = work / "workshop.log"
     _boot(kernel, initrd, (disk, source), said, seconds)
-    assert "WORKSHOP DONE" in said.read_text(errors="replace"), said.read_text(errors="replace")[-4000:]
+    words = said.read_text(errors="replace")
+    assert "WORKSHOP DONE" in words, f"the machine that fills the disk said:\n{words[-4000:]}"
     source.unlink()
 
 
@@ -65,5 +67,5 @@ def _boot(kernel: Path, initrd: Path, disks: tuple[Path, ...], log: Path, second
     for number, disk in enumerate(disks):
         argv += ["-drive", f"if=none,id=disk{number},format=raw,cache=unsafe,file={disk}"]
         argv += ["-device", f"virtio-blk-pci,drive=disk{number}"]
-    with log.open("wb") as output:
+    with log.open("wb") as output, suppress(subprocess.TimeoutExpired):  # its console tells more
         subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=seconds, check=False)

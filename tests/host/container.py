@@ -29,6 +29,7 @@ class Container:
         argv = ["systemd-nspawn", "--quiet", "--boot", f"--directory={self._root}", "--machine=boothost"]
         argv += ["--register=no", "--keep-unit", "--settings=no", "--private-network", "--console=pipe"]
         argv += ["--link-journal=no", "--resolv-conf=off", "--timezone=off"]
+        self.pid = 0  # after a reboot the old one may be anybody's
         with self._console.open("ab") as console:
             self._nspawn = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         self.pid = eventually(self._first_process, "the container has a systemd", 60)

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
-ALWAYS = ("cat", "dirname", "env", "flock", "mktemp", "rm", "sed", "sh", "sort", "tail", "tr", "uname")
+ALWAYS = ("cat", "chmod", "dirname", "env", "flock", "mktemp", "rm", "sed", "sh", "sort", "tail", "tr", "uname")
 APT = """#!/bin/sh
 echo "$*" >>{calls}
 [ "$(wc -l <{calls})" -gt {failures} ]
@@ -23,7 +25,10 @@ class Machine:
         self.calls = directory / "calls"
         for place in (self.checkout / "packaging", self.bin, self.temporary):
             place.mkdir(parents=True)
-        shutil.copy(REPOSITORY / "packaging/bootstrap.sh", self.checkout / "packaging")
+        script = self.checkout / "packaging/bootstrap.sh"
+        shutil.copy(REPOSITORY / "packaging/bootstrap.sh", script)
+        text = script.read_text().replace("/usr/sbin/policy-rc.d", f'"{self.policy}"')
+        script.write_text(text.replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin\n", ""))
         shutil.copy(REPOSITORY / "setup.cfg", self.checkout)
         for name in (*ALWAYS, "wc"):
             found = shutil.which(name)
@@ -32,6 +37,11 @@ class Machine:
         self.program("apt-get", APT.format(calls=self.calls, failures=failures))
         self.program("id", f"#!/bin/sh\necho {user}\n")
         self.program("sleep", "#!/bin/sh\n")
+
+    @property
+    def policy(self) -> Path:
+        """In the place of /usr/sbin/policy-rc.d."""
+        return self.bin / "policy-rc.d"
 
     def program(self, name: str, text: str) -> None:
         (self.bin / name).write_text(text)
@@ -86,3 +96,27 @@ def test_a_mirror_that_stays_away_ends_it(tmp_path: Path) -> None:
     assert len(machine.asked) == 3
     assert "The packages could not be installed. Try by hand: apt-get update && apt-get install" in done.stderr
     assert list(machine.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("there", "disabled"), [((), ["rpcbind.socket"]), (("rpcbind",), [])])
+def test_servers_for_booting_machines_are_neither_started_nor_enabled(
+    tmp_path: Path, there: tuple[str, ...], disabled: list[str]
+) -> None:
+    """Apart from those that were there before, which are the user's own."""
+    machine = Machine(tmp_path, user=0)
+    for name in there:
+        machine.program(name, "#!/bin/sh\n")
+    asked = tmp_path / "asked"
+    machine.program("systemctl", f'#!/bin/sh\n[ -x "{machine.policy}" ] && echo "$*" >>{asked}\n')
+    done = machine.bootstrap("boot")
+    assert "Still missing after their installation" in done.stderr
+    words = asked.read_text().split()
+    assert {"isc-dhcp-server", "kea-dhcp4-server", "nfs-ganesha", "tftpd-hpa"} <= set(words)
+    assert [word for word in words if word == "rpcbind.socket"] == disabled
+    assert not machine.policy.exists()
+
+
+def test_a_server_that_cannot_be_disabled_is_told(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, user=0)
+    machine.program("systemctl", "#!/bin/sh\nexit 1\n")
+    assert "to prevent it: systemctl disable rpcbind.service rpcbind.socket" in machine.bootstrap("boot").stdout

@@ -5,6 +5,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,17 @@ def room(module: Path) -> str:
     return module.parts[0] if len(module.parts) > 1 else ""
 
 
-def tree(module: Path) -> ast.Module:
-    return ast.parse((PACKAGE / module).read_text(), str(module))
+@cache
+def nodes(module: Path) -> tuple[ast.AST, ...]:
+    """Of the kinds that are looked at."""
+    tree = ast.parse((PACKAGE / module).read_text(), str(module))
+    kinds = (ast.Import, ast.ImportFrom, ast.Call, ast.Constant)
+    return tuple(node for node in ast.walk(tree) if isinstance(node, kinds))
 
 
 def imported(module: Path) -> Iterator[tuple[str, int]]:
     """Every module that ``module`` imports, wherever in it, with the line."""
-    for node in ast.walk(tree(module)):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -102,7 +107,7 @@ def test_the_core_is_pure() -> None:
         if target.split(".", maxsplit=1)[0] in IMPURE_MODULES
     ]
     for module in in_rooms(*PURE):
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "input"):
                 wrong.append(f"osrd/{module}:{node.lineno} calls {node.func.id}")
     assert wrong == []
@@ -114,7 +119,7 @@ def test_a_library_has_one_door(libraries: frozenset[str], home: str) -> None:
     users = set()
     for module in MODULES:
         names = {target.split(".", maxsplit=1)[0] for target, _ in imported(module)}
-        names |= {str(node.value) for node in ast.walk(tree(module)) if isinstance(node, ast.Constant)}
+        names |= {str(node.value) for node in nodes(module) if isinstance(node, ast.Constant)}
         if names & libraries:
             users.add(module)
     assert len(users) == 1, users
@@ -156,7 +161,7 @@ def test_only_the_apply_room_writes() -> None:
     for module in MODULES:
         if room(module) in ROOMS_THAT_WRITE:
             continue
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.Call) and (what := writes(node)):
                 wrong.append(f"osrd/{module}:{node.lineno} {what}")
     assert wrong == []
@@ -172,7 +177,7 @@ def test_only_the_apply_room_runs_programs() -> None:
             for target, line in imported(module)
             if target.split(".", maxsplit=1)[0] in RUNNERS
         ]
-        for node in ast.walk(tree(module)):
+        for node in nodes(module):
             if isinstance(node, ast.Call) and called(node)[0] and called(node)[1] in RUNNING:
                 wrong.append(f"osrd/{module}:{node.lineno} calls {called(node)[1]}()")
     assert wrong == []

@@ -225,7 +225,8 @@ def test_without_a_bus_to_serve_on(host: BootHost) -> None:
 
 def test_a_bus_that_does_not_answer(host: BootHost) -> None:
     path = f"{host.directory}/silent"
-    program = "import sys, osrd.main, osrd.__main__; osrd.main._BUS_PATIENCE = 0.2; sys.exit(osrd.__main__.main())"
+    program = "import sys, osrd.__main__, osrd.bus.presence as presence\npresence._PATIENCE = 0.2\n"
+    program += "sys.exit(osrd.__main__.main())"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
         silent.bind(path)
         silent.listen()
@@ -239,7 +240,7 @@ def test_a_bus_that_does_not_answer(host: BootHost) -> None:
         )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "does not answer" in done.stderr.splitlines()[-1]
+    assert "does not answer within 0.2 s" in done.stderr.splitlines()[-1]
 
 
 # the daemon
