@@ -34,14 +34,15 @@ def names_in(directory: str) -> list[str]:
         return []
 
 
-def sockets(ports: frozenset[int]) -> tuple[Socket, ...]:
-    """The sockets at these ports."""
+def sockets(ports: frozenset[int], program: str = "") -> tuple[Socket, ...]:
+    """The sockets at these ports, and those of ``program``, which may be at any other."""
     found: list[TableSocket] = []
     for protocol in ("udp", "tcp"):
         for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
-            found += [each for each in parse_sockets(text_of(table), protocol) if each.port in ports]
+            found += [each for each in parse_sockets(text_of(table), protocol) if program or each.port in ports]
     programs = _programs({each.inode for each in found})
-    return tuple(Socket(each.protocol, each.address, each.port, programs.get(each.inode, "")) for each in found)
+    seen = [Socket(each.protocol, each.address, each.port, programs.get(each.inode, "")) for each in found]
+    return tuple(each for each in seen if each.port in ports or (program and each.program == program))
 
 
 def _programs(inodes: set[int]) -> Mapping[int, str]:

@@ -167,5 +167,8 @@ def test_the_program_behind_a_socket() -> None:
         opened.bind(("127.0.0.1", 0))
         port = opened.getsockname()[1]
         found = [each for each in sockets(frozenset({port})) if each.protocol == "udp"]
+        program = Path("/proc/self/comm").read_text().strip()
+        assert port in {each.port for each in sockets(frozenset({67}), program)}
+        assert port not in {each.port for each in sockets(frozenset({67}), "rpc.mountd")}
     assert [(each.address, each.is_local) for each in found] == [("127.0.0.1", True)]
-    assert found[0].program == Path("/proc/self/comm").read_text().strip()
+    assert found[0].program == program

@@ -3,3 +3,5 @@
 
 DHCP, TFTP, RPCBIND, NFS, MOUNTD = 67, 69, 111, 2049, 20048
 PORTS = frozenset((DHCP, TFTP, RPCBIND, NFS, MOUNTD))
+#: The program that may be at any port.
+MOUNTD_PROGRAM = "rpc.mountd"
