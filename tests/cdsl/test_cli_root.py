@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_check_by_the_name_of_osrd_conf_and_for_scripts(world: World) -> None:
     assert machine_id["value"] == "etc/machine-id"
     assert machine_id["severity"] == "error"
     assert machine_id["fix"]
+
+
+def test_the_fix_copies_the_cluster_conf_that_was_named(world: World) -> None:
+    answer = json.loads(world.on_root("check", "--json").stdout)
+    finding = next(each for each in answer["findings"] if each["code"] == "root-cluster-conf")
+    inside = world.root / "etc/cluster/cluster.conf"
+    assert finding["fix"] == f"install -D -m 640 {world.cluster} {inside}"
+    subprocess.run(finding["fix"].split(), check=True)  # makes the directory, too
+    assert inside.read_text() == world.cluster.read_text()
+    after = json.loads(world.on_root("check", "--json").stdout)
+    assert "root-cluster-conf" not in {each["code"] for each in after["findings"]}
 
 
 def test_what_no_root_is(world: World) -> None:
