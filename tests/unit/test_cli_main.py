@@ -210,6 +210,22 @@ def test_the_man_page_has_every_command_and_option(name: str, command: click.Com
                     assert option in entry[0], f"{name} {option}"
 
 
+#: Commands whose result is no JSON: they run a program of the user's, or print a script.
+NO_JSON = {"shell", "completion"}
+
+
+def test_the_man_page_says_what_every_command_answers_in_json() -> None:
+    text = manual()
+    answers = text[text.index(".SH JSON OUTPUT") : text.index(".SH EXIT STATUS")]
+    entries = {
+        name.strip().removeprefix("cdsl ")
+        for line in re.findall(r"^\.TP\n\.BR? (.*)$", answers, re.M)
+        for name in line.split(" , ")
+    }
+    told = {name.removeprefix("cdsl ") for name, _ in commands(osrctl)} - NO_JSON
+    assert told - entries == set()
+
+
 def test_the_man_page_has_the_global_options_and_every_exit_status() -> None:
     text = manual()
     options = text[text.index(".SH OPTIONS") : text.index(".SH COMMANDS")]
