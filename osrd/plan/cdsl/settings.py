@@ -12,7 +12,7 @@ from osrd.plan.cdsl.nodes import check_nodes
 from osrd.plan.cdsl.words import printable
 
 #: Names that decide where everything is: with data there, another value would lose sight of it.
-_FIXED = ("tree", "sharedtree", "link", "default_dir", "node_prefix", "expandstring", "use_nodeids", "marker_style")
+_FIXED = ("tree", "sharedtree", "link", "default_dir", "node_prefix", "expandstring", "use_nodeids", "markerstyle")
 _MAX_NODES = 99999
 
 
