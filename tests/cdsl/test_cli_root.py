@@ -156,6 +156,20 @@ def test_names_that_would_move_the_cursor(world: World) -> None:
 
 
 @pytest.mark.needs("rsync")
+def test_create_leaves_the_other_roots_where_they_are(world: World) -> None:
+    """The second root of a boot host whose roots are below /srv: its nodes would have got the first one's keys."""
+    first, second = (world.root / f"srv/osr/{name}" for name in ("first", "second"))
+    write(first, "etc/ssh/ssh_host_rsa_key", "secret")
+    write(world.root, "srv/osr/notes", "kept")
+    roots = {"web": world.root, "first": first, "second": second}
+    world.configuration.write_text("".join(f"[root {name}]\npath = {path}\n" for name, path in roots.items()))
+    done = world.osrctl("create", str(world.root), str(second), "-c", str(world.cluster), "--json")
+    assert json.loads(done.stdout)["warnings"] == [f"{first} is left out: it is a shared root itself"]
+    assert not os.path.lexists(second / "srv/osr/first")
+    assert (second / "srv/osr/notes").read_text() == "kept"
+    assert (second / "etc/fstab").exists(), "what is copied may be a root itself"
+
+
 def test_create_ends_with_a_check(world: World) -> None:
     target = world.base / "new"
     result = world.osrctl("create", str(world.root), str(target), "-c", str(world.cluster), "--exclude", "/var/log/*")
