@@ -13,6 +13,7 @@ from osrd.parse.hosttables import (
     parse_routes,
     parse_sockets,
 )
+from osrd.plan.doctor.ports import LIBVIRT
 
 _LINK = re.compile(r"socket:\[(\d+)\]")
 _LEASES = ("/var/lib/dhcp", "/var/lib/dhclient", "/var/lib/NetworkManager")
@@ -51,8 +52,14 @@ def _programs(inodes: set[int]) -> Mapping[int, str]:
     for pid, link in descriptors():
         match = _LINK.fullmatch(link) if len(owners) < len(inodes) else None
         if match and int(match[1]) in inodes:
-            owners.setdefault(int(match[1]), text_of(f"/proc/{pid}/comm").strip())
+            owners.setdefault(int(match[1]), _name(pid))
     return owners
+
+
+def _name(pid: str) -> str:
+    name = text_of(f"/proc/{pid}/comm").strip()
+    # libvirt starts one for each of its networks, with the files below a directory of its own.
+    return LIBVIRT if name == "dnsmasq" and "/libvirt/" in text_of(f"/proc/{pid}/cmdline") else name
 
 
 def descriptors() -> Iterator[tuple[str, str]]:

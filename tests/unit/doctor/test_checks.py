@@ -271,6 +271,18 @@ def test_version_3_of_nfs_needs_rpcbind() -> None:
     assert asked == {("udp", 67), ("udp", 69), ("tcp", 111), ("tcp", 2049), ("tcp", 20048)}
 
 
+def test_the_server_of_a_network_of_libvirt_is_not_the_nodes() -> None:
+    """The wiki page's own host: KVM with its default network, in which a dnsmasq of libvirt's answers."""
+    libvirt = Socket("udp", "0.0.0.0", 67, "dnsmasq of libvirt")
+    elsewhere = replace(WELL, sockets=(*WELL.sockets, libvirt))
+    assert findings(elsewhere) == [], "its bridge is none of the nodes'"
+    here = replace(elsewhere, networks=(Network("virbr0", IPv4Network("10.0.0.0/24")),))
+    finding = only(here)
+    assert (finding.code, "virsh net-edit" in finding.fix) == ("dhcp-other-server", True)
+    alone = replace(WELL, sockets=(libvirt, *without(67).sockets))
+    assert only(alone).code == "dhcp-not-running"
+
+
 def test_mountd_is_asked_where_it_is() -> None:
     """Debian has no port for it in /etc/services, so that it takes any."""
     old = cluster(fstype="nfs3")
