@@ -3,6 +3,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 
 from osrd.model.host import Lease, Network, Socket
@@ -92,10 +93,11 @@ def leases() -> tuple[Lease, ...]:
         server = parse_networkd_lease(text_of(f"{directory}/{index}"))
         if server and index in interfaces:
             found.append(Lease(interfaces[index], server, f"{directory}/{index}"))
+    now = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime())
     for place in _LEASES:
         for name in names_in(place):
             if "dhclient" in name and ".lease" in name:
                 file = f"{place}/{name}"
-                known = parse_dhclient_leases(text_of(file))
+                known = parse_dhclient_leases(text_of(file), now)
                 found += [Lease(interface, server, file) for interface, server in known.items()]
     return tuple(each for each in found if each.interface in interfaces.values())
