@@ -64,8 +64,8 @@ Everybody may read. For everything else
 is asked about the action that is given with each method; the user root and the user that osrd runs as are not asked
 about. Without polkit on the bus only these two may. The caller is asked for a password only if it allows that in its
 call. Methods that are not only reading are limited to 20 calls a second (40 at once) for each caller, as are Plan,
-ListNodes, ListGenerations, GetManagedObjects, ListCdsls, CheckCdsls and ListBackups; more are refused with
-org.freedesktop.DBus.Error.LimitsExceeded.
+ListNodes, ListGenerations, ListImages, GetManagedObjects, ListCdsls, CheckCdsls, ListBackups, GetBuildLog, Compare and
+GetLog; more are refused with org.freedesktop.DBus.Error.LimitsExceeded.
 .SH ERRORS
 Names begin with {NAME}.Error, texts say what to do.
 .TP

@@ -111,13 +111,21 @@ class Announcer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._tell_nodes()
-            self._tell_images()
-            self._tell_roots()
-            self._tell_manager()
-            while self._events:
-                self._tell(self._events.popleft())
-                await self._connection.drained()
+            try:
+                await self._tell_all()
+            except Exception:
+                # As for calls: a mistake about one object must not silence all the others for ever. It counts as told.
+                log.exception("a signal could not be made")
+                self._wake.set()
+
+    async def _tell_all(self) -> None:
+        await self._tell_nodes()
+        self._tell_images()
+        self._tell_roots()
+        self._tell_manager()
+        while self._events:
+            self._tell(self._events.popleft())
+            await self._connection.drained()
 
     def _on_event(self, event: Event) -> None:
         if not self._connection.connected:

@@ -102,8 +102,9 @@ def _root(view: NodeView) -> Dictionary:
 
 
 def _votes(view: NodeView) -> int:
+    """What is no number of at most five digits counts as 1 (invalid-votes)."""
     votes = view.node.votes
-    return min(int(votes), 0xFFFFFFFF) if votes.isascii() and votes.isdigit() else 1
+    return int(votes) if votes.isascii() and votes.isdigit() and len(votes) < 6 else 1
 
 
 def _id(view: NodeView) -> str:

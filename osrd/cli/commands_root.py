@@ -112,17 +112,20 @@ def create(session: Session, source: str, root: str, *, clusterconf: str, exclud
     """Copy the running system (SOURCE is /) or another root into the empty directory ROOT.
 
     One file system, and /boot, /usr and /var where they are others. Left out is what belongs to a running system
-    (/proc, /sys, /dev, /run, /tmp), swap files, boot loaders and ROOT itself. Ends with `osrctl root check ROOT`.
+    (/proc, /sys, /dev, /run, /tmp), swap files, boot loaders, ROOT itself and the other roots of osrd.conf. Ends with
+    `osrctl root check ROOT`.
     """
     from osrd.engine.rootcreate import create_root
 
+    settings = read_configuration(session.configuration)
+    others = [each.path for each in settings.roots if each.path]
     with reporting(session) as report:
         try:
-            created = create_root(source, root, exclude, go_on=go_on, progress=report)
+            created = create_root(source, root, exclude, roots=others, go_on=go_on, progress=report)
         except KeyboardInterrupt:
             click.echo("interrupted; add --continue to the same command to go on", err=True)
             raise
-    where = Where(os.path.abspath(root), settings=read_configuration(session.configuration), clusterconf=clusterconf)
+    where = Where(os.path.abspath(root), settings=settings, clusterconf=clusterconf)
     with _care(session, where, 0, lambda fraction, message: None) as care:
         found = care.check()
     _report_created(session, where, created, found)

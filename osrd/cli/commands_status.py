@@ -151,7 +151,7 @@ def jobs(session: Session) -> None:
 @json_option
 @pass_session
 def cancel(session: Session, job: str) -> None:
-    """Cancel JOB while it still waits.
+    """Cancel JOB while it still waits, one of a shared root also while it runs.
 
     JOB is a number or an object path.
     """

@@ -3,7 +3,6 @@
 
 import io
 import json
-import os
 import sys
 from typing import Any
 
@@ -25,8 +24,9 @@ from osrd.cli.completion import PROGRAM, completion
 from osrd.cli.exits import Exit, status_of
 from osrd.cli.output import colour_rule
 from osrd.cli.session import Session, json_option
+from osrd.cli.streams import discard_output, flush_or_discard, open_standard_streams, reason
 from osrd.cli.text import jsonable, safe
-from osrd.model.errors import OsrdError
+from osrd.model.errors import FailedError, OsrdError
 
 #: The last part of the polkit action of commands that do more than read (data/dbus/*.xml).
 _ACTIONS = {
@@ -50,8 +50,11 @@ class Border(click.Group):
         except OsrdError as error:
             result = _report(ctx, error)
         except BrokenPipeError:
-            _discard_output()
+            discard_output()
             result = Exit.BROKEN_PIPE
+        except OSError as error:
+            flush_or_discard()
+            result = _report(ctx, FailedError(reason(error)))
         except (KeyboardInterrupt, EOFError, click.Abort):
             result = Exit.INTERRUPTED
         except UnicodeEncodeError as error:
@@ -75,11 +78,6 @@ def _report(ctx: click.Context, error: OsrdError) -> Exit:
     if fix:
         click.echo(f"    {click.style('fix', bold=True)}: {safe(fix)}", err=True)
     return status
-
-
-def _discard_output() -> None:
-    """Let Python's flush at exit meet /dev/null, not the pipe that nobody reads (docs.python.org, signal)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=Border, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -133,6 +131,7 @@ for _command in (
 
 def main() -> None:
     """The console script."""
+    open_standard_streams()
     osrctl(prog_name=PROGRAM, complete_var="_OSRCTL_COMPLETE")
 
 

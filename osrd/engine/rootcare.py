@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Judging a root and preparing it: reading, deciding, asking the CDSL engine, writing, recording."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
@@ -67,14 +68,15 @@ OpenSharedRoot = Callable[[], AbstractContextManager[SharedRoot]]
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The nodes that will run from a root, from this host's cluster.conf. ``data`` is that file; ``maxnodeidnum`` > 0
-    makes nodes 1..N where there is no inventory yet."""
+    """The nodes that will run from a root, from this host's cluster.conf. ``data`` is what that ``file`` holds;
+    ``maxnodeidnum`` > 0 makes nodes 1..N where there is no inventory yet."""
 
     members: Members = field(default_factory=Members)
     nics: frozenset[str] = frozenset()
     macs: frozenset[str] = frozenset()
     data: bytes | None = None
     maxnodeidnum: int = 0
+    file: str = "/etc/cluster/cluster.conf"
 
 
 def nodes_of(cluster: Cluster, members: Members, data: bytes) -> Nodes:
@@ -95,7 +97,8 @@ def find_nodes(root: str, settings: Settings, named: str = "", maxnodeidnum: int
         if named:
             raise
         return replace(_nodes_inside(root, settings), data=None, maxnodeidnum=maxnodeidnum)
-    return replace(_nodes_in(data, file, root, settings), maxnodeidnum=maxnodeidnum)
+    nodes = _nodes_in(data, file, root, settings)
+    return replace(nodes, maxnodeidnum=maxnodeidnum, file=os.path.abspath(file))
 
 
 def _nodes_inside(root: str, settings: Settings) -> Nodes:
@@ -164,7 +167,8 @@ class RootCare:
         nodes = self._nodes
         known = inventory or Inventory(maxnodeidnum=nodes.maxnodeidnum)
         hosts = tree_names(known, nodes.members)
-        return Root(self._inside.path, reader, family(reader), inventory, hosts, nodes.nics, nodes.macs, nodes.data)
+        told = (nodes.nics, nodes.macs, nodes.data, nodes.file)
+        return Root(self._inside.path, reader, family(reader), inventory, hosts, *told)
 
     def check(self) -> tuple[Finding, ...]:
         return tuple(each.finding for each in self.remarks(self.root()))

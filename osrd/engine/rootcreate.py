@@ -10,8 +10,8 @@ from osrd.apply.rootcare.destination import make_destination
 from osrd.apply.rootcare.edits import Edits
 from osrd.model.errors import ConflictError, FailedError
 from osrd.observe.inside import Inside
-from osrd.observe.rootsource import Size, free_at, look_at, needed
-from osrd.plan.rootcare.copying import below, exclusions
+from osrd.observe.rootsource import Size, below_source, free_at, look_at, needed
+from osrd.plan.rootcare.copying import Excluded, below, exclusions
 from osrd.plan.rootcare.structure import DIRECTORIES
 
 Progress = Callable[[float, str], None]
@@ -33,13 +33,15 @@ def create_root(
     destination: str,
     exclude: Sequence[str] = (),
     *,
+    roots: Sequence[str] = (),
     go_on: bool = False,
     progress: Progress = lambda fraction, message: None,
 ) -> Created:
     """Copy the system at ``source`` into the directory ``destination``, which is made if it is missing.
 
-    ``exclude`` are paths of the source; ``go_on`` continues a copy that was interrupted. Raises ConflictError for a
-    directory that is not empty, FailedError when it does not fit; then nothing was written.
+    ``exclude`` are paths of the source; ``roots`` are the shared roots of this host, which are not copied either: the
+    new one's nodes have no business with them. ``go_on`` continues a copy that was interrupted. Raises ConflictError
+    for a directory that is not empty, FailedError when it does not fit; then nothing was written.
     """
     found = look_at(source, destination)
     make_destination(destination)
@@ -48,13 +50,14 @@ def create_root(
             f"{destination} is not empty: it holds {', '.join(sorted(names)[:3])}",
             "name an empty directory, or add --continue to go on with a copy that was interrupted",
         )
-    excluded = exclusions(found.swap, found.inside, exclude)
+    others = [inside for path in roots if (inside := below_source(found, path)) not in ("", found.inside)]
+    excluded = (*exclusions(found.swap, found.inside, exclude), *map(Excluded, others))
     progress(0.0, f"looking at {found.path}")
     free = free_at(destination)
     size = needed(found, excluded, free)
     if not go_on:
         _check_space(destination, size, free)
-    warnings: list[str] = []
+    warnings = [f"{os.path.join(found.path, path)} is left out: it is a shared root itself" for path in others]
     done = 0
     for part in ("", *found.parts):
         here, there = os.path.join(found.path, part), os.path.join(destination, part)

@@ -289,7 +289,7 @@ class SharedRoot:
     def _counts(self, node: str) -> bool:
         """Whether nodes are counted here and ``node`` is a number beyond the count."""
         count = self.inventory.maxnodeidnum
-        return bool(count) and node.isascii() and node.isdigit() and int(node) > count
+        return bool(count) and node.isascii() and node.isdigit() and (len(node) > 9 or int(node) > count)
 
     def _completed(self, inventory: Inventory, nodes: Sequence[str]) -> Transaction | None:
         return add_nodes(inventory, nodes, self._look, self._when()) if nodes else None

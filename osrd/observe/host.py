@@ -20,7 +20,7 @@ from osrd.observe.nodeview import NodeView
 from osrd.observe.rootcare import InsideReader
 from osrd.parse.hosttables import parse_apparmor
 from osrd.plan.dhcp import hosts_place
-from osrd.plan.doctor.ports import PORTS
+from osrd.plan.doctor.ports import MOUNTD_PROGRAM, PORTS
 from osrd.plan.rootcare.distribution import PLACES, family, family_of
 
 #: programs whose absence matters to somebody
@@ -67,7 +67,7 @@ def look(settings: Settings) -> Host:
         programs=frozenset(
             name for name in _PROGRAMS if any(os.access(f"{place}/{name}", os.X_OK) for place in _PLACES)
         ),
-        sockets=sockets(PORTS),
+        sockets=sockets(PORTS, MOUNTD_PROGRAM),
         networks=networks(),
         leases=leases(),
         nfs_threads=threads,

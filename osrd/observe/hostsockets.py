@@ -3,6 +3,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 
 from osrd.model.host import Lease, Network, Socket
@@ -13,6 +14,7 @@ from osrd.parse.hosttables import (
     parse_routes,
     parse_sockets,
 )
+from osrd.plan.doctor.ports import LIBVIRT
 
 _LINK = re.compile(r"socket:\[(\d+)\]")
 _LEASES = ("/var/lib/dhcp", "/var/lib/dhclient", "/var/lib/NetworkManager")
@@ -34,14 +36,15 @@ def names_in(directory: str) -> list[str]:
         return []
 
 
-def sockets(ports: frozenset[int]) -> tuple[Socket, ...]:
-    """The sockets at these ports."""
+def sockets(ports: frozenset[int], program: str = "") -> tuple[Socket, ...]:
+    """The sockets at these ports, and those of ``program``, which may be at any other."""
     found: list[TableSocket] = []
     for protocol in ("udp", "tcp"):
         for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
-            found += [each for each in parse_sockets(text_of(table), protocol) if each.port in ports]
+            found += [each for each in parse_sockets(text_of(table), protocol) if program or each.port in ports]
     programs = _programs({each.inode for each in found})
-    return tuple(Socket(each.protocol, each.address, each.port, programs.get(each.inode, "")) for each in found)
+    seen = [Socket(each.protocol, each.address, each.port, programs.get(each.inode, "")) for each in found]
+    return tuple(each for each in seen if each.port in ports or (program and each.program == program))
 
 
 def _programs(inodes: set[int]) -> Mapping[int, str]:
@@ -50,8 +53,14 @@ def _programs(inodes: set[int]) -> Mapping[int, str]:
     for pid, link in descriptors():
         match = _LINK.fullmatch(link) if len(owners) < len(inodes) else None
         if match and int(match[1]) in inodes:
-            owners.setdefault(int(match[1]), text_of(f"/proc/{pid}/comm").strip())
+            owners.setdefault(int(match[1]), _name(pid))
     return owners
+
+
+def _name(pid: str) -> str:
+    name = text_of(f"/proc/{pid}/comm").strip()
+    # libvirt starts one for each of its networks, with the files below a directory of its own.
+    return LIBVIRT if name == "dnsmasq" and "/libvirt/" in text_of(f"/proc/{pid}/cmdline") else name
 
 
 def descriptors() -> Iterator[tuple[str, str]]:
@@ -84,10 +93,11 @@ def leases() -> tuple[Lease, ...]:
         server = parse_networkd_lease(text_of(f"{directory}/{index}"))
         if server and index in interfaces:
             found.append(Lease(interfaces[index], server, f"{directory}/{index}"))
+    now = time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime())
     for place in _LEASES:
         for name in names_in(place):
             if "dhclient" in name and ".lease" in name:
                 file = f"{place}/{name}"
-                known = parse_dhclient_leases(text_of(file))
+                known = parse_dhclient_leases(text_of(file), now)
                 found += [Lease(interface, server, file) for interface, server in known.items()]
     return tuple(each for each in found if each.interface in interfaces.values())

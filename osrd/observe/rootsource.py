@@ -8,7 +8,7 @@ files come and go while it is looked at.
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from osrd.model.errors import FailedError, InvalidArgsError, NotFoundError, OsrdError
 from osrd.observe.inside import Inside
@@ -49,8 +49,14 @@ def look_at(source: str, destination: str) -> Source:
     top = os.stat(real).st_dev
     own = [name for name in sorted(os.listdir(real)) if _device(os.path.join(real, name)) not in (top, None)]
     left = tuple(name for name in own if name not in PARTS and name not in VIRTUAL)
-    inside = target.removeprefix(real.rstrip("/") + "/") if target.startswith(real.rstrip("/") + "/") else ""
-    return Source(real, tuple(name for name in PARTS if name in own), left, tuple(_swap_files(real)), inside)
+    found = Source(real, tuple(name for name in PARTS if name in own), left, tuple(_swap_files(real)))
+    return replace(found, inside=below_source(found, target))
+
+
+def below_source(source: Source, path: str) -> str:
+    """Where ``path`` of this host is in the source, "" when it is not below it."""
+    real, above = os.path.realpath(path), source.path.rstrip("/") + "/"
+    return real.removeprefix(above) if real.startswith(above) else ""
 
 
 def _device(path: str) -> int | None:

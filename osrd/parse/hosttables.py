@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 _LISTENING = "0A"  # TCP_LISTEN
 _SERVER = re.compile(r"^\s*option dhcp-server-identifier ([0-9.]+);", re.MULTILINE)
+_EXPIRE = re.compile(r"^\s*expire \d ([0-9/]{10} [0-9:]{8});", re.MULTILINE)
 _BOUND = re.compile(r'^\s*interface "([^"]+)";', re.MULTILINE)
 
 
@@ -60,14 +61,16 @@ def parse_networkd_lease(text: str) -> str:
     return ""
 
 
-def parse_dhclient_leases(text: str) -> dict[str, str]:
-    """Interface to the server of its last lease (dhclient.leases(5))."""
+def parse_dhclient_leases(text: str, now: str) -> dict[str, str]:
+    """Interface to the server of its last lease (dhclient.leases(5)), if that has not expired at ``now``, written
+    YYYY/MM/DD HH:MM:SS in UTC: the file stays when an interface gets a fixed address."""
     found = {}
     for part in text.split("lease {")[1:]:
         interface, server = _BOUND.search(part), _SERVER.search(part)
         if interface and server:
-            found[interface[1]] = server[1]
-    return found
+            expire = _EXPIRE.search(part)
+            found[interface[1]] = server[1] if expire is None or expire[1] > now else ""
+    return {interface: server for interface, server in found.items() if server}
 
 
 def parse_apparmor(text: str) -> frozenset[str]:

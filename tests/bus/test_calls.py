@@ -90,6 +90,20 @@ def test_requests_reach_the_engine_with_the_callers_uid(bus: PrivateBus) -> None
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(("votes", "told"), [("2", 2), ("99999", 99999), ("", 1), ("-1", 1), ("9" * 5000, 1)])
+def test_votes_are_what_the_finding_says(bus: PrivateBus, votes: str, told: int) -> None:
+    """A number too long for Python once hid all nodes: no listing could be made any more."""
+
+    async def story() -> None:
+        odd = replace(view(1), node=replace(view(1).node, votes=votes))
+        engine = FakeEngine(replace(snapshot(), nodes={"1": odd, "2": view(2)}))
+        async with serving(bus, engine), asking(bus) as client:
+            assert (await client.properties(NODE_1, NODE))["Votes"] == told
+            assert f"{ROOT}/nodes/2" in await client.managed_objects()
+
+    asyncio.run(story())
+
+
 def test_properties_of_every_object(bus: PrivateBus) -> None:
     async def story() -> None:
         engine = FakeEngine(snapshot(findings=(finding(),)))

@@ -2,12 +2,13 @@
 """The manual page of the bus is generated; the committed one is the current one, complete, and clean roff."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from osrd.bus import contract
+from osrd.bus import contract, image, manager, names, sharedroot
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "man/org.opensharedroot.Osrd1.5"
@@ -27,6 +28,20 @@ def test_every_member_is_explained() -> None:
             assert found, name
             text = rest.split("\n", 2)[1]
             assert not text.startswith("."), f"{interface.name}.{name} has no comment in its XML file"
+
+
+def test_every_limited_method_that_only_reads_is_named() -> None:
+    page = PAGE.read_text()
+    limits = page[page.index(".SH AUTHORISATION") : page.index(".SH ERRORS")]
+    actions = {name: method.action for each in contract.load().values() for name, method in each.methods.items()}
+    limited = {
+        name
+        for methods in (manager.METHODS, sharedroot.METHODS, image.METHODS)
+        for name, implementation in methods.items()
+        if actions[name] == names.READ_ACTION and (implementation.charged or implementation.costly)
+    }
+    assert {"Plan", "ListImages", "GetLog"} <= limited
+    assert {name for name in limited if not re.search(rf"\b{name}\b", limits)} == set()
 
 
 @pytest.mark.needs("groff")

@@ -77,6 +77,19 @@ def test_a_node_changes(bus: PrivateBus) -> None:
     )
 
 
+def test_an_object_that_cannot_be_told_silences_no_other(bus: PrivateBus) -> None:
+    """A mistake of osrd's own: nobody would notice that there are no signals any more."""
+    engine = FakeEngine()
+    odd = replace(view(3), boot=BootProgress(BootState.UP, "never"))  # type: ignore[arg-type]
+
+    def act() -> None:
+        engine.show(replace(engine.snapshot, nodes={**engine.snapshot.nodes, "3": odd, "4": view(4)}))
+
+    added, counted = told(bus, engine, act, 2)
+    assert (added.member, added.arguments[0]) == ("InterfacesAdded", f"{ROOT}/nodes/4")
+    assert counted.arguments == [MANAGER, {"NodeCount": 4}, []]
+
+
 def test_nodes_come_and_go(bus: PrivateBus) -> None:
     engine = FakeEngine(snapshot(1))
     after = replace(engine.snapshot, nodes={"9": view(9)})

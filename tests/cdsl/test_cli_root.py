@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_check_by_the_name_of_osrd_conf_and_for_scripts(world: World) -> None:
     assert machine_id["value"] == "etc/machine-id"
     assert machine_id["severity"] == "error"
     assert machine_id["fix"]
+
+
+def test_the_fix_copies_the_cluster_conf_that_was_named(world: World) -> None:
+    answer = json.loads(world.on_root("check", "--json").stdout)
+    finding = next(each for each in answer["findings"] if each["code"] == "root-cluster-conf")
+    inside = world.root / "etc/cluster/cluster.conf"
+    assert finding["fix"] == f"install -D -m 640 {world.cluster} {inside}"
+    subprocess.run(finding["fix"].split(), check=True)  # makes the directory, too
+    assert inside.read_text() == world.cluster.read_text()
+    after = json.loads(world.on_root("check", "--json").stdout)
+    assert "root-cluster-conf" not in {each["code"] for each in after["findings"]}
 
 
 def test_what_no_root_is(world: World) -> None:
@@ -144,6 +156,20 @@ def test_names_that_would_move_the_cursor(world: World) -> None:
 
 
 @pytest.mark.needs("rsync")
+def test_create_leaves_the_other_roots_where_they_are(world: World) -> None:
+    """The second root of a boot host whose roots are below /srv: its nodes would have got the first one's keys."""
+    first, second = (world.root / f"srv/osr/{name}" for name in ("first", "second"))
+    write(first, "etc/ssh/ssh_host_rsa_key", "secret")
+    write(world.root, "srv/osr/notes", "kept")
+    roots = {"web": world.root, "first": first, "second": second}
+    world.configuration.write_text("".join(f"[root {name}]\npath = {path}\n" for name, path in roots.items()))
+    done = world.osrctl("create", str(world.root), str(second), "-c", str(world.cluster), "--json")
+    assert json.loads(done.stdout)["warnings"] == [f"{first} is left out: it is a shared root itself"]
+    assert not os.path.lexists(second / "srv/osr/first")
+    assert (second / "srv/osr/notes").read_text() == "kept"
+    assert (second / "etc/fstab").exists(), "what is copied may be a root itself"
+
+
 def test_create_ends_with_a_check(world: World) -> None:
     target = world.base / "new"
     result = world.osrctl("create", str(world.root), str(target), "-c", str(world.cluster), "--exclude", "/var/log/*")

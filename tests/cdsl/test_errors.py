@@ -16,7 +16,8 @@ from osrd.apply.apart import Peer
 from osrd.apply.cdsl import confined
 from osrd.apply.cdsl import staging as module
 from osrd.apply.cdsl.confined import Confined
-from osrd.model.errors import CancelledError, FailedError, OsrdError, UnsupportedError
+from osrd.apply.cdsl.work import verify_work
+from osrd.model.errors import CancelledError, FailedError, NotAuthorizedError, OsrdError, UnsupportedError
 from osrd.observe.inside import Inside
 from tests.apply.faults import in_child
 from tests.apply.world import quick_directory
@@ -191,6 +192,23 @@ def test_without_the_rights_of_root(wrapper: tuple[str, ...], before: str) -> No
         )
         assert done.returncode == 0, done.stderr
         assert os.readlink(root / "cluster/cdsl/1/var/lib") == "../../../../cluster/shared/var/lib"
+
+
+@pytest.mark.root
+def test_a_user_is_not_told_to_take_the_directory_from_root() -> None:
+    """After the chown that was advised, osrd itself would have refused to work in the root."""
+    with quick_directory() as directory:
+        os.chmod(directory, 0o755)
+        root = make_root(Path(directory))
+        run(root, make_var())
+
+        def action() -> None:
+            os.seteuid(1000)
+            with Inside.open(str(root)) as inside, pytest.raises(NotAuthorizedError, match="is root's alone") as told:
+                verify_work(inside)
+            assert told.value.fix == "become root"
+
+        assert in_child(action) == 0
 
 
 def usable(python: str) -> bool:

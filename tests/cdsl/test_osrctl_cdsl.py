@@ -64,6 +64,16 @@ def test_a_root_from_the_first_to_the_last_command(osrctl: Osrctl) -> None:
     assert {path: text for path, text in tree(root).items() if path in untouched} == untouched
 
 
+def test_no_number_of_nodes_is_too_long_for_an_answer(osrctl: Osrctl) -> None:
+    """Python refuses to read numbers of more than 4,300 digits."""
+    osrctl.cdsl("init", "--maxnodeidnum", "2")
+    done = osrctl("cdsl", "set", str(osrctl.root), "maxnodeidnum", "9" * 5000)
+    assert (done.returncode, "is a number from 0 to 99999" in done.stderr) == (2, True), done.stderr
+    done = Commands(osrctl.root)("com-cdslinvadm", "-r", str(osrctl.root), "addnode", "9" * 5000)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_what_differs_needs_a_word(osrctl: Osrctl) -> None:
     osrctl.cdsl("init")
     osrctl.cdsl("make", "/var")

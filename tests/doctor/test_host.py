@@ -103,6 +103,21 @@ def test_somebody_else_has_the_port(network: Network, port: int, code: str) -> N
 
 
 @real
+def test_a_dnsmasq_of_libvirt_is_told_from_the_others(network: Network, tmp_path: Path) -> None:
+    configuration = tmp_path / "libvirt/dnsmasq/default.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(f"port=0\nleasefile-ro\ninterface={NIC}\ndhcp-range=192.168.122.60,192.168.122.70\n")
+    code = "from osrd.observe.hostsockets import sockets; print(*{each.program for each in sockets(frozenset({67}))})"
+
+    def seen() -> str:
+        argv = ["ip", "netns", "exec", network.server, sys.executable, "-c", code]
+        return subprocess.run(argv, capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout.strip()
+
+    with network.running(["dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}"]):
+        eventually(lambda: seen() == "dnsmasq of libvirt", "the server at its port")
+
+
+@real
 def test_a_full_file_system(network: Network) -> None:
     with BootHost(network, DNSMASQ) as box:
         state = box.directory / "state"
@@ -167,5 +182,8 @@ def test_the_program_behind_a_socket() -> None:
         opened.bind(("127.0.0.1", 0))
         port = opened.getsockname()[1]
         found = [each for each in sockets(frozenset({port})) if each.protocol == "udp"]
+        program = Path("/proc/self/comm").read_text().strip()
+        assert port in {each.port for each in sockets(frozenset({67}), program)}
+        assert port not in {each.port for each in sockets(frozenset({67}), "rpc.mountd")}
     assert [(each.address, each.is_local) for each in found] == [("127.0.0.1", True)]
-    assert found[0].program == Path("/proc/self/comm").read_text().strip()
+    assert found[0].program == program

@@ -123,6 +123,53 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
     assert (process.returncode, errors) == (Exit.BROKEN_PIPE, b"")
 
 
+def in_a_shell(words: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """``words`` is a script, in which ``"$@"`` is Python with the ``arguments``."""
+    return subprocess.run(
+        ["/bin/sh", "-c", words, "sh", sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+LIST = "import sys; from osrd.cli.com.cdslinvadm import main; sys.argv = ['com-cdslinvadm', '--help']; main()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(("-m", "osrd.cli", "completion", "bash"), Exit.FAILED), (("-c", LIST), 1)]
+)
+def test_an_output_that_nobody_can_take_is_said_in_a_line(arguments: tuple[str, ...], status: int) -> None:
+    done = in_a_shell('exec "$@" > /dev/full', *arguments)
+    assert done.returncode == status
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("-m", "osrd.cli", "completion", "bash"), ("-c", LIST)])
+def test_an_output_that_nobody_wants_may_be_closed(arguments: tuple[str, ...]) -> None:
+    done = in_a_shell('exec "$@" >&-', *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nor_need_there_be_an_input() -> None:
+    done = in_a_shell('exec "$@" <&-', "-m", "osrd.cli", "check", "-")
+    assert done.returncode == Exit.UNREADABLE
+    assert "the file is empty" in done.stderr
+
+
+def test_a_directory_that_is_gone_is_said_in_a_line(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    words = f'cd {here} && rmdir {here} && exec "$@"'
+    done = in_a_shell(words, "-m", "osrd.cli", "cdsl", "list", "web")
+    assert done.returncode == Exit.FAILED
+    assert done.stderr == "osrctl: error: No such file or directory\n"
+
+
 def test_ctrl_c_is_quiet() -> None:
     code = (
         # A shell starts background jobs with SIGINT ignored, and so may whatever runs the tests.
@@ -161,6 +208,22 @@ def test_the_man_page_has_every_command_and_option(name: str, command: click.Com
             for option in parameter.opts:
                 if option != "-h":
                     assert option in entry[0], f"{name} {option}"
+
+
+#: Commands whose result is no JSON: they run a program of the user's, or print a script.
+NO_JSON = {"shell", "completion"}
+
+
+def test_the_man_page_says_what_every_command_answers_in_json() -> None:
+    text = manual()
+    answers = text[text.index(".SH JSON OUTPUT") : text.index(".SH EXIT STATUS")]
+    entries = {
+        name.strip().removeprefix("cdsl ")
+        for line in re.findall(r"^\.TP\n\.BR? (.*)$", answers, re.M)
+        for name in line.split(" , ")
+    }
+    told = {name.removeprefix("cdsl ") for name, _ in commands(osrctl)} - NO_JSON
+    assert told - entries == set()
 
 
 def test_the_man_page_has_the_global_options_and_every_exit_status() -> None:

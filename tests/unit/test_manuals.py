@@ -114,6 +114,17 @@ def test_every_command_of_osrctl_that_is_named_exists() -> None:
     assert wrong == set()
 
 
+def test_no_group_of_commands_is_called_as_a_command() -> None:
+    known = set(commands(osrctl))
+    groups = {words for words in known if any(other[: len(words)] == words != other for other in known)}
+    wrong = set()
+    for document in DOCUMENTS:
+        for found in re.findall(r"\bosrctl ([a-z]+(?: [a-z]+)*) [A-Z]", plain(document)):
+            if tuple(found.split()) in groups:
+                wrong.add(f"{document.name}: osrctl {found}")
+    assert wrong == set()
+
+
 #: words that come after the name of the program in sentences
 _PROSE = frozenset(("and", "come", "did", "does", "is", "needs", "waits"))
 

@@ -5,7 +5,7 @@ import os
 import stat
 
 from osrd.model.cdsl import WORK
-from osrd.model.errors import ConflictError, FailedError, NotFoundError
+from osrd.model.errors import ConflictError, FailedError, NotAuthorizedError, NotFoundError
 from osrd.observe.inside import Inside
 
 LOCK = f"{WORK}/lock"
@@ -15,13 +15,16 @@ BACKUP = f"{WORK}/backup"
 
 def verify_work(inside: Inside) -> bool:
     """Whether ``.osrd`` is there. Raises ConflictError when it is not a directory that only its owner, the user osrd
-    runs as, can enter: copies of files that some node keeps secret lie below."""
+    runs as, can enter: copies of files that some node keeps secret lie below. Raises NotAuthorizedError for a user
+    who is not root when it is root's, as it should be."""
     found = inside.status(WORK)
     if found is None:
         return False
     name = inside.name(WORK)
     if not stat.S_ISDIR(found.st_mode):
         raise ConflictError(f"{name} is no directory", "look who put it there, and remove what is there")
+    if found.st_uid == 0 != os.geteuid():
+        raise NotAuthorizedError(f"{name} is root's alone", "become root")
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise ConflictError(
             f"{name} must belong to user {os.geteuid()} alone (mode 0700), but it belongs to user {found.st_uid}"

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from osrd import __version__
 from osrd.cli.com.options import defaults
 from osrd.cli.shared_root import Opener
+from osrd.cli.streams import discard_output, flush_or_discard, open_standard_streams, reason
 from osrd.cli.text import safe
 from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, Changed
-from osrd.model.errors import InvalidConfigError, OsrdError, UnsupportedError
+from osrd.model.errors import FailedError, InvalidConfigError, OsrdError, UnsupportedError
 from osrd.model.finding import Finding
 from osrd.parse.values import boolean
 
@@ -136,6 +137,7 @@ def report(program: str, words: Sequence[str], error: OsrdError) -> None:
 
 def run(program: str, main: Main, failed: int = FAILED, environment: Environment | None = None) -> int:
     """The border: run ``main`` on the command line; whatever goes wrong is two lines and an exit status."""
+    open_standard_streams()
     words = sys.argv[1:]
     try:
         return main(words, environment or _real())
@@ -143,9 +145,12 @@ def run(program: str, main: Main, failed: int = FAILED, environment: Environment
         report(program, words, error)
         return failed
     except BrokenPipeError:
-        # Python's flush at exit must meet /dev/null, not the pipe that nobody reads (docs.python.org, signal).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return BROKEN_PIPE
+    except OSError as error:
+        flush_or_discard()
+        report(program, words, FailedError(reason(error)))
+        return failed
     except KeyboardInterrupt:
         return INTERRUPTED
 

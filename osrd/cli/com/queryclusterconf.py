@@ -16,6 +16,7 @@ from osrd import __version__
 from osrd.cli.com import queryinput
 from osrd.cli.com.options import defaults
 from osrd.cli.com.queryinput import PROGRAM, USAGE, QueryMap, read_file, read_questions
+from osrd.cli.streams import discard_output
 from osrd.cli.text import safe
 from osrd.model.errors import FailedError, InvalidConfigError, OsrdError
 from osrd.parse.values import boolean
@@ -68,7 +69,7 @@ class _Command(click.Command):
             _report(error)
             status = 1
         except BrokenPipeError:
-            _discard_output()
+            discard_output()
             status = BROKEN_PIPE
         except (KeyboardInterrupt, EOFError, click.Abort):
             status = INTERRUPTED
@@ -183,13 +184,8 @@ def _print(answers: list[str], options: _Options) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _discard_output()
+        discard_output()
         raise FailedError(f"the answer cannot be written: {error.strerror}") from error
-
-
-def _discard_output() -> None:
-    """Let Python's flush at exit meet /dev/null, not what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _valid(data: bytes, options: _Options) -> bool:

@@ -12,7 +12,7 @@ from osrd.plan.cdsl.nodes import check_nodes
 from osrd.plan.cdsl.words import printable
 
 #: Names that decide where everything is: with data there, another value would lose sight of it.
-_FIXED = ("tree", "sharedtree", "link", "default_dir", "node_prefix", "expandstring", "use_nodeids", "marker_style")
+_FIXED = ("tree", "sharedtree", "link", "default_dir", "node_prefix", "expandstring", "use_nodeids", "markerstyle")
 _MAX_NODES = 99999
 
 
@@ -27,7 +27,7 @@ def with_setting(inventory: Inventory, name: str, value: str) -> Transaction | N
     if name == "config_version":
         raise InvalidArgsError("config_version tells the format of the inventory and is not a setting")
     if name == "maxnodeidnum":
-        if not (value.isascii() and value.isdigit() and int(value) <= _MAX_NODES):
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) <= _MAX_NODES):
             raise InvalidArgsError(f"maxnodeidnum is a number from 0 to {_MAX_NODES}, not {value!r}")
         after = replace(inventory, maxnodeidnum=int(value))
         check_nodes(after, (value,))

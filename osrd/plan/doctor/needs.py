@@ -11,7 +11,7 @@ from osrd.model.host import Host, Network
 from osrd.model.rootcare import Family
 from osrd.model.settings import DhcpBackend, Settings
 from osrd.plan.bootroot import boot_root
-from osrd.plan.doctor.ports import DHCP, MOUNTD, NFS, RPCBIND, TFTP
+from osrd.plan.doctor.ports import DHCP, MOUNTD, MOUNTD_PROGRAM, NFS, RPCBIND, TFTP
 from osrd.plan.exports import export_of
 from osrd.plan.loaders import boot_server
 from osrd.plan.roots import root_of_volume
@@ -28,13 +28,15 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class Needs:
     """``dhcp`` of NONE: somebody else answers. ``nfs`` are the versions of NFS by which nodes mount roots of this
-    host, ``exported`` their paths. ``far`` are nodes in networks that this host has no address in."""
+    host, ``exported`` their paths, ``mountd`` the TCP port of the program that version 3 needs beside it.
+    ``far`` are nodes in networks that this host has no address in."""
 
     dhcp: DhcpBackend
     nfs: frozenset[int]
     exported: tuple[str, ...]
     clients: tuple[Client, ...]
     far: tuple[str, ...]
+    mountd: int = MOUNTD
 
     def packets(self) -> tuple[tuple[str, Packet], ...]:
         """The first packets of everything that nodes want, with a word for it."""
@@ -45,7 +47,7 @@ class Needs:
         if self.nfs:
             wanted.append(("NFS", "tcp", NFS))
         if 3 in self.nfs:
-            wanted += [("rpcbind", "tcp", RPCBIND), ("mountd", "tcp", MOUNTD)]
+            wanted += [("rpcbind", "tcp", RPCBIND), ("mountd", "tcp", self.mountd)]
         clients = [client for client in self.clients if client.interface] or [Client("", "")]
         # Who has no address yet asks from 0.0.0.0.
         return tuple(
@@ -85,7 +87,14 @@ def needs_of(settings: Settings, cluster: Cluster | None, host: Host) -> Needs:
         tuple(exported),
         tuple(clients.values()),
         tuple(dict.fromkeys(far)),
+        _mountd(host),
     )
+
+
+def _mountd(host: Host) -> int:
+    """Where nodes find mountd, which takes any port where neither /etc/services (Debian's) nor nfs.conf names one."""
+    found = [each for each in host.sockets if each.program == MOUNTD_PROGRAM and each.protocol == "tcp"]
+    return next((each.port for each in found if ":" not in each.address), MOUNTD)
 
 
 def _version(volume: RootVolume) -> int:

@@ -2,6 +2,7 @@
 """What keeps servers from doing their work: packet filters, SELinux, AppArmor, permissions of directories."""
 
 import shlex
+from dataclasses import replace
 
 from osrd.model.finding import Finding, Severity
 from osrd.model.firewall import Packet
@@ -10,7 +11,7 @@ from osrd.model.settings import DhcpBackend, Settings
 from osrd.plan.dhcp import config_place, hosts_place
 from osrd.plan.doctor.needs import Needs
 from osrd.plan.doctor.packet import Fate, fate
-from osrd.plan.doctor.ports import DHCP, MOUNTD, NFS, RPCBIND, TFTP
+from osrd.plan.doctor.ports import DHCP, MOUNTD, NFS, PORTS, RPCBIND, TFTP
 
 _FIREWALLD = {DHCP: "dhcp", TFTP: "tftp", NFS: "nfs", RPCBIND: "rpc-bind", MOUNTD: "mountd"}
 #: SELinux types that TFTP servers may read
@@ -62,18 +63,34 @@ def _blocked(packets: list[Packet], by: str, needs: Needs, host: Host) -> Findin
         "firewall-blocks",
         Severity.WARNING if raw else Severity.ERROR,
         f"{by} drops {_words(packets)}" + (": nodes cannot renew their leases" if raw else ""),
-        _opened(packets, host),
+        _way_in(packets, host),
         value=by,
+    )
+
+
+def _way_in(packets: list[Packet], host: Host) -> str:
+    """What opens the ports. mountd's is opened where it is once it stays there."""
+    moving = any(packet.port not in PORTS for packet in packets)
+    fixed = [packet if packet.port in PORTS else replace(packet, port=MOUNTD) for packet in packets]
+    opened = _opened(fixed, host)
+    if not moving:
+        return opened
+    return (
+        f"have mountd keep to one port: nfsconf --set mountd port {MOUNTD} && systemctl restart nfs-server; {opened}"
     )
 
 
 def _opened(packets: list[Packet], host: Host) -> str:
     ports = sorted({(packet.protocol, packet.port) for packet in packets})
     if host.filter.firewalld:
-        services = " ".join(f"--add-service={_FIREWALLD[port]}" for _, port in ports)
-        interface = next((packet.interface for packet in packets if packet.interface), "")
-        zone = f' --zone="$(firewall-cmd --get-zone-of-interface={interface})"' if interface else ""
-        return f"firewall-cmd --permanent{zone} {services} && firewall-cmd --reload"
+        zones: dict[str, dict[str, None]] = {}
+        for packet in sorted(packets, key=lambda packet: (packet.protocol, packet.port)):
+            zones.setdefault(packet.interface, {})[f"--add-service={_FIREWALLD[packet.port]}"] = None
+        commands = [
+            f"firewall-cmd --permanent{_zone(interface)} {' '.join(services)}"
+            for interface, services in sorted(zones.items())
+        ]
+        return " && ".join([*commands, "firewall-cmd --reload"])
     if host.filter.ufw:
         return " && ".join(f"ufw allow {port}/{protocol}" for protocol, port in ports)
     lists: dict[str, list[str]] = {}
@@ -81,6 +98,10 @@ def _opened(packets: list[Packet], host: Host) -> str:
         lists.setdefault(protocol, []).append(str(port))
     wanted = " and ".join(f"{protocol} dport {{ {', '.join(each)} }} accept" for protocol, each in lists.items())
     return f"put this before the rule that drops it, where your rules are kept: {wanted}"
+
+
+def _zone(interface: str) -> str:
+    return f' --zone="$(firewall-cmd --get-zone-of-interface={interface})"' if interface else ""
 
 
 def _unclear(packets: list[Packet], by: str) -> Finding:

@@ -6,7 +6,7 @@ from osrd.model.host import Checked, Host, Socket
 from osrd.model.rootcare import Family
 from osrd.model.settings import DhcpBackend, Settings
 from osrd.plan.doctor.needs import Needs, install
-from osrd.plan.doctor.ports import DHCP, NFS, RPCBIND, TFTP
+from osrd.plan.doctor.ports import DHCP, LIBVIRT, NFS, RPCBIND, TFTP
 
 _BACKENDS = {
     DhcpBackend.DNSMASQ: ("dnsmasq", "dnsmasq", "dnsmasq", "dnsmasq", "dnsmasq"),
@@ -43,9 +43,13 @@ def nfs(needs: Needs, host: Host) -> Checked:
             )
         )
         return Checked(title, f"{_names(others)} at TCP port {NFS}", tuple(findings))
+    # What /proc/fs/nfsd says is for root's eyes.
+    unseen = host.nfs_threads is None and not host.privileged and bool(others)
     if "exportfs" not in host.programs:
         fix = packages
         findings.append(Finding("nfs-no-exportfs", Severity.ERROR, "exportfs is not installed", fix, value="exportfs"))
+    elif unseen:
+        pass
     elif not host.nfs_threads:
         fix = "systemctl enable --now nfs-server"
         findings.append(Finding("nfs-not-running", Severity.ERROR, "the kernel's NFS server does not run", fix))
@@ -55,6 +59,8 @@ def nfs(needs: Needs, host: Host) -> Checked:
         fix = install(host.family, "rpcbind", "rpcbind") + " && systemctl enable --now rpcbind"
         text = "nodes mount by NFS version 3, and no rpcbind tells them where mountd is"
         findings.append(Finding("nfs-no-rpcbind", Severity.ERROR, text, fix))
+    if unseen:
+        return Checked(title, f"at TCP port {NFS}; only root may see more", tuple(findings), unknown=True)
     versions = " ".join(sorted(host.nfs_versions)) or "none"
     return Checked(title, f"{host.nfs_threads or 0} threads, versions {versions}", tuple(findings))
 
@@ -103,9 +109,14 @@ def dhcp(settings: Settings, needs: Needs, host: Host) -> Checked:
         return Checked(title, "not osrd's: backend = none")
     program, debian, fedora, debian_unit, fedora_unit = _BACKENDS[needs.dhcp]
     unit = fedora_unit if host.family is Family.REDHAT else debian_unit
-    found = listening(host, "udp", DHCP)
+    every = listening(host, "udp", DHCP)
+    # libvirt's own is bound to its own bridge, and serves nobody else's files.
+    found = tuple(each for each in every if each.program != LIBVIRT)
     names = {each.program for each in found if each.program}
     findings = []
+    bridges = [client.interface for client in needs.clients if client.interface.startswith("virbr")]
+    if len(found) < len(every) and bridges:
+        findings.append(_libvirt(bridges))
     if program not in host.programs and not settings.dhcp.program:
         fix = install(host.family, debian, fedora)
         text = f"{program} is not installed, and [dhcp] backend = {needs.dhcp}"
@@ -125,8 +136,19 @@ def dhcp(settings: Settings, needs: Needs, host: Host) -> Checked:
                 value=others,
             )
         )
-    seen = f"{_names(found)} at UDP port {DHCP}" if found else "none"
+    seen = f"{_names(every)} at UDP port {DHCP}" if every else "none"
     return Checked(title, seen, tuple(findings))
+
+
+def _libvirt(bridges: list[str]) -> Finding:
+    where = ", ".join(bridges)
+    return Finding(
+        "dhcp-other-server",
+        Severity.WARNING,
+        f"libvirt has a DHCP server of its own, and nodes are on {where}; they take the first answer, whoever's it is",
+        f"take <dhcp> out of the network of {where}: virsh net-edit NAME, then virsh net-destroy NAME and net-start",
+        value=LIBVIRT,
+    )
 
 
 def dhcp_elsewhere(needs: Needs, host: Host) -> Checked:

@@ -24,7 +24,7 @@ def same_cluster(root: Root) -> Iterator[Remark]:
     inside = root.read(CLUSTER_CONF) if directory else None
     if inside == root.cluster_conf:
         return
-    fix = f"cp /{CLUSTER_CONF} {root.path}/{CLUSTER_CONF}"
+    fix = f"install -D -m 640 {root.cluster_file} {root.path}/{CLUSTER_CONF}"
     # Fence devices have passwords in it.
     write = Write(CLUSTER_CONF, inside, root.cluster_conf, 0o640)
     if inside is None:
@@ -33,7 +33,7 @@ def same_cluster(root: Root) -> Iterator[Remark]:
         message = (
             f"the root's cluster.conf is version {_version(inside)}, this host's is {_version(root.cluster_conf)}"
         )
-        fix = f"find out which one is right; if the root's is: cp {root.path}/{CLUSTER_CONF} /{CLUSTER_CONF}"
+        fix = f"find out which one is right; if the root's is: cp {root.path}/{CLUSTER_CONF} {root.cluster_file}"
         yield remark("root-cluster-conf", Severity.WARNING, message, fix, path=CLUSTER_CONF)
         return
     else:

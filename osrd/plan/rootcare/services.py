@@ -19,9 +19,10 @@ _UNITS = (
     "network-online.target.wants/NetworkManager-wait-online.service",
     "dbus-org.freedesktop.nm-dispatcher.service",
 )
-#: and `systemctl enable osrd`
+#: and `systemctl enable osrd`; by the second, a call on a node's bus would start it
 _OSRD = (
     "multi-user.target.wants/osrd.service",
+    "dbus-org.opensharedroot.Osrd1.service",
     "sockets.target.wants/osrd-build.socket",
     "sockets.target.wants/osrd-copy.socket",
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from osrd.model.cdsl import FileKind
 from osrd.model.finding import Severity
 from osrd.model.rootcare import Infrastructure, Link, MakeDirectory, Remark, SetAside
+from osrd.plan.cdsl.links import aim
 from osrd.plan.rootcare.view import Root, remark
 
 #: mount points of a running system. What is mounted there hides mode and owner, except /tmp's where it is no tmpfs.
@@ -13,7 +14,7 @@ DIRECTORIES = {"proc": 0o555, "sys": 0o555, "dev": 0o755, "run": 0o755, "tmp": 0
 #: a system starts without them; programs that need them fail later
 _OPTIONAL = frozenset({"run", "tmp"})
 #: systemd warns about every other target
-_MTAB = frozenset({"../proc/self/mounts", "/proc/self/mounts", "../proc/mounts", "/proc/mounts"})
+_MTAB = frozenset({"proc/self/mounts", "proc/mounts"})
 #: where pre-systemd programs kept what is now in /run
 # The texts are absolute: below a host-dependent /var a relative one would be read from the node's tree.
 _VOLATILE = {"var/run": "/run", "var/lock": "/run/lock"}
@@ -36,12 +37,14 @@ def directories(root: Root) -> Iterator[Remark]:
 def mtab(root: Root) -> Iterator[Remark]:
     for copy in root.copies("etc/mtab"):
         seen = root.reader.look(copy.path)
-        if seen is not None and seen.kind is FileKind.LINK and seen.text in _MTAB:
+        # From a node's tree it is further to the top than from /etc.
+        if seen is not None and seen.kind is FileKind.LINK and aim(copy.path, seen.text).path in _MTAB:
             continue
+        target = "/proc/self/mounts" if copy.node else "../proc/self/mounts"
         what = "is missing" if seen is None else "is no link to /proc/self/mounts"
         message = f"/etc/mtab {what}: every node would see the mounts of another one"
-        fix = f"ln -sfn ../proc/self/mounts {root.path}/{copy.path}"
-        repair = Link("etc/mtab", "../proc/self/mounts", copy.node)
+        fix = f"ln -sfn {target} {root.path}/{copy.path}"
+        repair = Link("etc/mtab", target, copy.node)
         yield remark("root-mtab", Severity.ERROR, message, fix, repair, path="etc/mtab", node=copy.node)
 
 

@@ -40,7 +40,8 @@ class Copy:
 @dataclass(frozen=True, slots=True)
 class Root:
     """``path`` is the administrator's name of the root. ``hosts`` maps the names of node trees to host names ("" when
-    unknown); without cluster.conf ``nics`` and ``macs`` (lower case) are empty. ``cluster_conf`` is this host's file.
+    unknown); without cluster.conf ``nics`` and ``macs`` (lower case) are empty. ``cluster_conf`` is the content of
+    ``cluster_file``, which is this host's or was named.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Root:
     nics: frozenset[str] = frozenset()
     macs: frozenset[str] = frozenset()
     cluster_conf: bytes | None = None
+    cluster_file: str = "/etc/cluster/cluster.conf"
 
     @property
     def template(self) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from osrd.model.cdsl import INVENTORY, OLD_INVENTORY, Inventory, Layout, MarkerStyle
 from osrd.model.errors import ConflictError, InvalidArgsError, NotFoundError
+from osrd.parse.inventory_file import settings
 from osrd.plan.cdsl.check import check
 from osrd.plan.cdsl.conversion import convert
 from osrd.plan.cdsl.infrastructure import infrastructure
@@ -14,6 +15,7 @@ from osrd.plan.cdsl.make import make
 from osrd.plan.cdsl.membership import add_nodes, adopt, archive, orphaned
 from osrd.plan.cdsl.rebuild import rebuild
 from osrd.plan.cdsl.repair import repair
+from osrd.plan.cdsl.settings import with_setting
 from osrd.plan.cdsl.share import share
 from tests.unit.cdsl.disk import Directory, Disk, File, Link
 
@@ -33,6 +35,17 @@ def made(layout: Layout | None = None) -> Disk:
     disk.apply(make(disk.inventory, "var/lib/x", NODES, disk.look, "3.00"), disk.inventory)
     disk.apply(make(disk.inventory, "opt", ("2",), disk.look, "4.00", some=True), disk.inventory)
     return disk
+
+
+@pytest.mark.parametrize("name", sorted(settings(Inventory(Layout(style=MarkerStyle.SUFFIX)))))
+def test_what_decides_where_everything_is_cannot_be_set(name: str) -> None:
+    """By the names that the file has: another value would lose sight of what is on the disk."""
+    inventory = made().inventory
+    if name in ("maxnodeidnum", "mountpoint"):
+        assert with_setting(inventory, name, "3") is not None
+        return
+    with pytest.raises((ConflictError, InvalidArgsError)):
+        with_setting(inventory, name, "suffix")
 
 
 def test_a_new_node_is_entered_where_all_are() -> None:

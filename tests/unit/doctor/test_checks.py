@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each check of osrctl doctor, from facts: what it finds, how bad that is, and which command mends it."""
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -13,6 +14,7 @@ from osrd.model.netboot import HostFacts
 from osrd.model.rootcare import Family
 from osrd.model.settings import BuildSettings, BuildUse, DhcpBackend, DhcpSettings, RootSettings, Settings
 from osrd.parse.clusterconf import parse_cluster
+from osrd.parse.ruleset import parse_nft
 from osrd.plan.doctor.diagnosis import diagnose
 from osrd.plan.doctor.needs import needs_of
 
@@ -41,6 +43,17 @@ WELL = Host(
 )
 RUNS = Daemon("", "", "ready", True, 0, "inotify")
 QUIET = replace(RUNS, watch="polling")
+#: a chain that drops what no rule accepts
+CHAIN = {
+    "chain": {
+        "family": "inet", "table": "t", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"
+    }
+}  # fmt: skip
+
+
+def accepting(protocol: str, port: int) -> dict[str, object]:
+    match = {"op": "==", "left": {"payload": {"protocol": protocol, "field": "dport"}}, "right": port}
+    return {"rule": {"family": "inet", "table": "t", "chain": "in", "expr": [{"match": match}, {"accept": None}]}}
 
 
 def cluster(*numbers: int, fstype: str = "nfs4") -> Cluster:
@@ -258,6 +271,49 @@ def test_version_3_of_nfs_needs_rpcbind() -> None:
     assert asked == {("udp", 67), ("udp", 69), ("tcp", 111), ("tcp", 2049), ("tcp", 20048)}
 
 
+def test_the_server_of_a_network_of_libvirt_is_not_the_nodes() -> None:
+    """The wiki page's own host: KVM with its default network, in which a dnsmasq of libvirt's answers."""
+    libvirt = Socket("udp", "0.0.0.0", 67, "dnsmasq of libvirt")
+    elsewhere = replace(WELL, sockets=(*WELL.sockets, libvirt))
+    assert findings(elsewhere) == [], "its bridge is none of the nodes'"
+    here = replace(elsewhere, networks=(Network("virbr0", IPv4Network("10.0.0.0/24")),))
+    finding = only(here)
+    assert (finding.code, "virsh net-edit" in finding.fix) == ("dhcp-other-server", True)
+    alone = replace(WELL, sockets=(libvirt, *without(67).sockets))
+    assert only(alone).code == "dhcp-not-running"
+
+
+def test_mountd_is_asked_where_it_is() -> None:
+    """Debian has no port for it in /etc/services, so that it takes any."""
+    old = cluster(fstype="nfs3")
+    mountd = (Socket("tcp", "::", 50123, "rpc.mountd"), Socket("tcp", "0.0.0.0", 41021, "rpc.mountd"))
+    host = replace(WELL, sockets=(*WELL.sockets, Socket("tcp", "0.0.0.0", 111, "rpcbind"), *mountd))
+    assert ("tcp", 41021) in {(packet.protocol, packet.port) for _, packet in needs_of(SETTINGS, old, host).packets()}
+    rules = parse_nft(json.dumps({"nftables": [CHAIN, *(accepting(*each) for each in (("udp", 67), ("udp", 69)))]}))
+    finding = only(replace(host, filter=PacketFilter((rules,), "", ufw=True)), known=old)
+    assert "TCP port 2049, TCP port 111, TCP port 41021 on eth1" in finding.message
+    assert finding.fix == (
+        "have mountd keep to one port: nfsconf --set mountd port 20048 && systemctl restart nfs-server;"
+        " ufw allow 111/tcp && ufw allow 2049/tcp && ufw allow 20048/tcp"
+    )
+
+
+def test_every_zone_of_firewalld_is_opened() -> None:
+    """Its chain drops for all interfaces, but the services are opened zone by zone."""
+    two = replace(
+        WELL,
+        networks=(Network("eth1", IPv4Network("10.0.0.8/29")), Network("eth2", IPv4Network("10.0.0.16/29"))),
+        filter=PacketFilter((parse_nft(json.dumps({"nftables": [CHAIN]})),), "", firewalld=True),
+    )
+    finding = only(two, known=cluster(1, 7))
+    assert finding.fix == (
+        'firewall-cmd --permanent --zone="$(firewall-cmd --get-zone-of-interface=eth1)"'
+        " --add-service=nfs --add-service=dhcp --add-service=tftp && "
+        'firewall-cmd --permanent --zone="$(firewall-cmd --get-zone-of-interface=eth2)"'
+        " --add-service=nfs --add-service=dhcp --add-service=tftp && firewall-cmd --reload"
+    )
+
+
 def test_inotify_is_estimated_only_where_osrd_does_not_use_it() -> None:
     tight = replace(WELL, inotify=Inotify(8192, 128, 8100, 126))
     assert findings(tight) == []
@@ -274,6 +330,15 @@ def test_who_may_not_see_everything_is_told_so() -> None:
     results = {name: check.result for name, check in checks(user).items()}
     assert [name for name, result in results.items() if result != "ok"] == ["firewall", "AppArmor"]
     assert results["firewall"] == results["AppArmor"] == "unknown"
+
+
+def test_a_user_is_not_told_that_the_nfs_server_does_not_run() -> None:
+    """/proc/fs/nfsd/threads and versions are for root only, and so is whose a socket is."""
+    user = replace(WELL, privileged=False, nfs_threads=None, nfs_versions=frozenset())
+    serving = replace(user, sockets=(*user.sockets, Socket("tcp", "0.0.0.0", 2049)))
+    assert findings(serving) == []
+    assert checks(serving)["NFS server"].result == "unknown"
+    assert only(user).code == "nfs-not-running"
 
 
 def test_osrd_itself() -> None:

@@ -63,7 +63,16 @@ def test_networks_of_this_host() -> None:
 def test_leases() -> None:
     assert parse_networkd_lease("# private\nADDRESS=10.0.0.10\nSERVER_ADDRESS=10.0.0.1\n") == "10.0.0.1"
     assert parse_networkd_lease("ADDRESS=10.0.0.10\n") == ""
-    assert parse_dhclient_leases(LEASES) == {"eth0": "10.0.0.2"}
+    assert parse_dhclient_leases(LEASES, "2026/01/01 00:00:00") == {"eth0": "10.0.0.2"}
+
+
+def test_a_lease_of_long_ago_says_nothing_of_now() -> None:
+    """eth0 has a fixed address since then, as doctor advises; nobody takes the file away."""
+    text = LEASES.replace("10.0.0.2;", "10.0.0.2;\n  renew 5 2026/02/27 08:00:00;\n  expire 5 2026/02/27 09:30:00;")
+    assert parse_dhclient_leases(text, "2026/02/27 09:29:59") == {"eth0": "10.0.0.2"}
+    assert parse_dhclient_leases(text, "2026/02/27 09:30:00") == {}
+    endless = text.replace("5 2026/02/27 09:30:00", "never")
+    assert parse_dhclient_leases(endless, "2036/01/01 00:00:00") == {"eth0": "10.0.0.2"}
 
 
 def test_apparmor() -> None:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Network configuration of the source machine, in every distribution's spelling; services that fight with the root."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from osrd.model.finding import Severity
 from osrd.model.rootcare import CommentOut, Family, Link, SetAside, Write
 from osrd.plan.rootcare import network, services
 from osrd.plan.rootcare.preparation import prepare
+from tests.conftest import REPOSITORY
 from tests.unit.rootcare.trees import To, codes, found, root
 
 OTHER = "52:54:00:00:00:99"
@@ -195,6 +198,17 @@ def test_cloud_init() -> None:
     assert found(services.cloud_init, {"etc/cloud/cloud.cfg": b"", "etc/cloud/cloud-init.disabled": b""}) == []
 
 
+def links_of(*units: str) -> Iterator[str]:
+    """What `systemctl enable` makes for osrd's own units: their [Install] sections."""
+    for unit in units:
+        for line in (REPOSITORY / "data/systemd" / unit).read_text().splitlines():
+            key, _, value = line.partition("=")
+            if key == "WantedBy":
+                yield f"{value}.wants/{unit}"
+            elif key == "Alias":
+                yield value
+
+
 def test_a_boot_host_that_was_copied() -> None:
     """A root made by ``cp -ax`` of the machine that osrd runs on."""
     wants = "etc/systemd/system/multi-user.target.wants"
@@ -206,6 +220,11 @@ def test_a_boot_host_that_was_copied() -> None:
     }
     (remark,) = found(services.boot_host, tree)
     assert remark.repairs == (SetAside(f"{wants}/osrd.service"), SetAside(socket))
+    every = [
+        f"etc/systemd/system/{link}" for link in links_of("osrd.service", "osrd-build.socket", "osrd-copy.socket")
+    ]
+    (remark,) = found(services.boot_host, dict.fromkeys(every, To("/x")))
+    assert sorted(repair.path for repair in remark.repairs if isinstance(repair, SetAside)) == sorted(every)
     assert remark.finding.severity is Severity.ERROR
     assert "disable osrd" in remark.finding.fix
     assert found(services.boot_host, {f"{wants}/a.service": To("/x")}) == []

@@ -65,6 +65,16 @@ def test_mtab_becomes_a_link(wrong: dict[str, bytes | To | None]) -> None:
     assert remark.repairs == (Link("etc/mtab", "../proc/self/mounts"),)
 
 
+def test_mtab_of_a_node() -> None:
+    """Where /etc is host-dependent a relative link begins in the node's tree, and is right when it reaches the top."""
+    mine, other = "cluster/cdsl/1/etc/mtab", "cluster/cdsl/2/etc/mtab"
+    tree = {mine: To("../../../../proc/self/mounts"), "cluster/cdsl/default/etc/mtab": To("/proc/mounts")}
+    assert found(structure.mtab, {**tree, other: To("/proc/self/mounts")}, "etc") == []
+    (remark,) = found(structure.mtab, {**tree, other: To("../proc/self/mounts")}, "etc")
+    assert remark.repairs == (Link("etc/mtab", "/proc/self/mounts", "2"),)
+    assert remark.finding.fix == f"ln -sfn /proc/self/mounts /root/{other}"
+
+
 def test_run_and_lock_below_var() -> None:
     tree = {"var/run/x.pid": b"", "var/lock": To("/run/lock")}
     assert found(structure.volatile, tree) == [], "no /run before systemd"
