@@ -252,6 +252,16 @@ def test_the_logs_of_failures_are_bounded(builds: Builds, tmp_path: Path) -> Non
     assert len(builds.store.root("web").failures) == storing.LOGS
 
 
+def test_the_log_of_a_failure_that_is_told_stays(builds: Builds, tmp_path: Path) -> None:
+    """However often another kernel is tried afterwards."""
+    (tmp_path / "log").write_text("no space")
+    first = builds.store.fail("web", BuildFailure("6.0", "f", 1.0, 1, "no space", str(tmp_path / "log")))
+    for number in range(storing.LOGS + 5):
+        builds.store.fail("web", BuildFailure("6.1", "f", 2.0 + number, 1, "no space", str(tmp_path / "log")))
+    assert first in builds.store.root("web").failures
+    assert Path(first.log).read_text() == "no space"
+
+
 def test_an_unchanged_store_is_not_parsed_again(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         builds.add(print_=f"f{number}")

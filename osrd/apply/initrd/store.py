@@ -207,8 +207,10 @@ class ImageStore:
                 replace_file(kept, tail(failure.log, LOG_BYTES))
             recorded = replace(failure, log=kept)
             self._put_failures(root, failure.kernel, recorded)
+            told = {each.log for each in self._reader.root(root).failures}
             for name in sorted(filter(_LOG.fullmatch, _entries(logs)), reverse=True)[LOGS:]:
-                os.unlink(f"{logs}/{name}")
+                if f"{logs}/{name}" not in told:
+                    os.unlink(f"{logs}/{name}")
         return recorded
 
     def _put_failures(self, root: str, kernel: str, failure: BuildFailure | None) -> None:
