@@ -205,9 +205,12 @@ class BuildLane:
 
     def _see(self, sight: Sight) -> None:
         before, self._sight = self._sight, sight
+        newest: dict[str, str] = {}
+        for image in sight.images.images:
+            newest.setdefault(image.kernel, image.fingerprint)
         for version, (print_, _) in tuple(self._held.items()):
             wish = sight.wishes.get(version)
-            if wish is not None and wish.fingerprint.value != print_:
+            if (wish is not None and wish.fingerprint.value != print_) or newest.get(version) == print_:
                 del self._held[version]
         self._show()
         # What the first look finds was chosen before osrd started, unless the look itself did it.

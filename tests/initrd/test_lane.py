@@ -9,9 +9,10 @@ import pytest
 
 from osrd.engine.api import BuildInitrd, RollbackInitrd
 from osrd.engine.builder import Builder
-from osrd.engine.buildwork import Aim, Sight, Wish, aims_of
+from osrd.engine.buildwork import Aim, Made, Sight, Wish, aims_of
 from osrd.engine.jobs import JobBook
 from osrd.engine.resting import Resting
+from osrd.engine.rootwork import Control
 from osrd.model.cluster import Cluster
 from osrd.model.errors import FailedError, NotFoundError, UnsupportedError
 from osrd.model.finding import Finding, Severity
@@ -251,6 +252,47 @@ def test_a_root_that_never_rests_is_not_tried_without_end() -> None:
         web.inputs["6.1"] = "b"
         world.builder.look()
         await eventually_async(lambda: len(web.built) > before + 1, "it is tried again as often")
+
+    played(story, web=web)
+
+
+def test_a_build_whose_image_is_stored_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full when it was to be chosen; the next look chooses it, and nothing is left to be built."""
+    web = FakeBuilds({"6.1": "a"})
+    build = web.build
+
+    def build_and_fail(aim: Aim, wish: Wish, control: Control) -> Made:
+        build(aim, wish, control)
+        raise FailedError("the image store cannot be changed: No space left on device")
+
+    monkeypatch.setattr(web, "build", build_and_fail)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await world.built("6.1")
+        assert world.codes() == []
+        assert [job.state for job in world.book.jobs] == [JobState.FAILED]
+
+    played(story, web=web)
+
+
+def test_an_older_image_of_the_same_is_no_success() -> None:
+    """What it was made from is as it was before the last image, and building that again fails."""
+    web = FakeBuilds({"6.1": "a"})
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await world.built("6.1")
+        web.inputs["6.1"] = "b"
+        world.builder.look()
+        await eventually_async(lambda: len(web.images.images) == 2, "the second image")
+        await world.idle()
+        web.failure = REFUSED
+        web.inputs["6.1"] = "a"
+        world.builder.look()
+        await eventually_async(lambda: world.codes() == ["initrd-failed"], "the failure")
+        await world.idle()
+        assert len(web.built) == 3
 
     played(story, web=web)
 
