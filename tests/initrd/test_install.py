@@ -121,6 +121,29 @@ def test_a_symlink_that_a_node_planted_leads_nowhere(root: Path, tmp_path: Path)
     assert list(host.iterdir()) == []
 
 
+def test_a_directory_that_a_node_swaps_for_a_symlink(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps of making it: everybody could read what the link leads to."""
+    host = tmp_path / "host"
+    host.mkdir(0o700)
+    make = os.mkdir
+
+    def swapped(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        make(path, mode, dir_fd=dir_fd)
+        if path == "initrd":
+            os.rmdir(path, dir_fd=dir_fd)
+            os.symlink(host, path, dir_fd=dir_fd)
+
+    with InitrdInstall(str(root), Settings(), str(CONF)) as here:
+        prepared = here.plan_data(here.data(BootWay.FULL))
+        monkeypatch.setattr(os, "mkdir", swapped)
+        with pytest.raises(ConflictError, match="not any more what it was"):
+            here.perform(prepared)
+    assert host.stat().st_mode & 0o777 == 0o700
+    assert list(host.iterdir()) == []
+
+
 def test_a_record_that_a_node_forged_removes_nothing_else(root: Path) -> None:
     osrctl("install", root, "-c", CONF)
     victim = root / "etc/shadow"

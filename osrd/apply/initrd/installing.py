@@ -19,6 +19,8 @@ from osrd.observe.inside import Inside
 from osrd.observe.installation import content
 from osrd.parse.record import VERSION
 
+#: a node may put a symlink in the place of what was made a moment ago
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABOUT = (
     "What osrctl initrd has put here: the digests (SHA-256) of its files. osrctl initrd install --remove reads it."
 )
@@ -40,7 +42,11 @@ def install(inside: Inside, place: str, steps: Steps, before: Record) -> None:
     for directory in directories:
         with _named(inside, directory) as (parent, name):
             os.mkdir(name, 0o755, dir_fd=parent)
-            os.chmod(name, 0o755, dir_fd=parent)
+            made = os.open(name, _DIRECTORY, dir_fd=parent)
+            try:
+                os.fchmod(made, 0o755)
+            finally:
+                os.close(made)
             sync_directory(parent)
     for step in steps.steps:
         _carry_out(inside, step)
@@ -127,7 +133,7 @@ def _named(inside: Inside, path: str) -> Iterator[tuple[int, str]]:
     try:
         with inside.holding(path) as place:
             yield place
-    except (FileExistsError, FileNotFoundError) as error:
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise _moved(inside, path) from error
     except OSError as error:
         raise inside.refusal(path, error) from error
