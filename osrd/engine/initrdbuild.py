@@ -12,7 +12,7 @@ from osrd.apply.initrd.unpack import image_kernel_version, read_image
 from osrd.engine.buildwork import Aim, Wish
 from osrd.engine.initrdroot import Baked, Seen
 from osrd.engine.rootwork import Control
-from osrd.model.errors import ConflictError, FailedError, InvalidConfigError, OsrdError
+from osrd.model.errors import CancelledError, ConflictError, FailedError, InvalidConfigError, OsrdError
 from osrd.model.finding import Finding
 from osrd.model.image import (
     BuildFailure,
@@ -122,6 +122,8 @@ class Build:
         inputs, findings = self._judged(built, content, images, changed)
         if blocks(findings):
             raise FailedError(findings[0].message, findings[0].fix)
+        if self._control.cancelled():
+            raise CancelledError("cancelled")
         self._control.progress(_CHECKED, "storing the image")
         finished = Finished(
             order=self._order,

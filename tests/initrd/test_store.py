@@ -146,6 +146,17 @@ def test_the_staging_directory_goes_with_what_is_in_it(builds: Builds) -> None:
     assert os.listdir(builds.state / "images/web") == []
 
 
+def test_a_build_that_hung_takes_nothing_from_the_one_after_it(builds: Builds) -> None:
+    """The root was given another path in osrd.conf since its server was dead, and then that came back."""
+    hung, now = builds.store.staging("web"), builds.store.staging("web")
+    hung.__enter__()
+    Path(now.__enter__(), "initrd").write_bytes(b"being built")
+    hung.__exit__(None, None, None)
+    assert (builds.state / "images/web/.staged/initrd").exists()
+    now.__exit__(None, None, None)
+    assert not (builds.state / "images/web/.staged").exists()
+
+
 def test_what_is_offered_is_not_removed(builds: Builds) -> None:
     first, second, third = builds.add(), builds.add(print_="f2"), builds.add(print_="f3")
     builds.store.choose("web", Choice(third.id, second.id))

@@ -10,7 +10,7 @@ from osrd.engine import initrdbuild
 from osrd.engine.buildwork import Again, Aim, Sight
 from osrd.engine.initrds import Initrds
 from osrd.engine.rootwork import QUIET, Control
-from osrd.model.errors import ConflictError, NotFoundError
+from osrd.model.errors import CancelledError, ConflictError, NotFoundError
 from osrd.model.settings import BootWay, BuildSettings, Paths, RootSettings, Settings
 from osrd.parse.clusterconf import parse_cluster
 from tests.end_to_end.miniroot import add_kernel, make_root
@@ -98,3 +98,12 @@ def test_a_root_that_is_unmounted_when_dracut_is_done(round_: Round, until: str)
     round_.root.rmdir()
     away.rename(round_.root)
     assert round_.look().wanted == (KERNEL,)
+
+
+def test_cancelled_when_dracut_is_done(round_: Round) -> None:
+    """Checking a large image takes its time, and what was cancelled is not offered to nodes."""
+    said: list[str] = []
+    control = Control(lambda fraction, message: said.append(message), lambda: "checking the image" in said)
+    with pytest.raises(CancelledError):
+        round_.build(control)
+    assert round_.look().images.images == ()

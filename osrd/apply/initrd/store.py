@@ -85,10 +85,15 @@ class ImageStore:
             os.makedirs(directory, mode=0o755, exist_ok=True)
             _remove(path)
             os.mkdir(path, 0o700)
+            ours = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            # A build that hung on a dead server ends when another one has begun: what is there then is not its own.
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(ours), os.lstat(path)):
+                    shutil.rmtree(path, ignore_errors=True)
+            os.close(ours)
 
     def add(self, built: Finished) -> Image:
         """Store a build, within its ``staging``. It is not offered before it is chosen. An image with the very same
