@@ -192,8 +192,8 @@ class BuildLane:
         try:
             sight = await self.worker.begin(partial(self.work.look, self.aim, again))
         except OsrdError as error:
+            self._trouble = (trouble_of(self.name, error),)
             if not self._stopping:
-                self._trouble = (trouble_of(self.name, error),)
                 self._retries += 1
                 self._later(min(_RETRY_LIMIT, _RETRY * 2.0 ** min(self._retries - 1, 6)))
                 self._show()

@@ -500,6 +500,28 @@ def test_stopping_cancels_what_runs() -> None:
     played(story, web=web)
 
 
+def test_stopping_while_a_look_fails_ends_the_job() -> None:
+    web = FakeBuilds({"6.1": "a"})
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await world.built("6.1")
+        web.look_gate.clear()
+        web.look_failure = FailedError("Stale file handle")
+        looks = web.looks
+        job = world.builder.submit(BuildInitrd("web"), 0)
+        await eventually_async(lambda: web.looks > looks, "it looks")
+        (task,) = world.builder._tasks.values()
+        stopped = asyncio.ensure_future(world.builder.stop())
+        await asyncio.sleep(0)
+        web.look_gate.set()
+        await stopped
+        assert task.exception() is None
+        assert world.book.get(job.number).state is JobState.CANCELLED
+
+    played(story, web=web)
+
+
 def test_aims_are_compared_by_what_matters() -> None:
     root, conf, cluster = RootSettings("web", path="/srv/web"), Settings(), Cluster("cluster.conf", "t", 1)
     aim = Aim(root, conf, cluster)
