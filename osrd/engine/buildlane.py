@@ -88,6 +88,7 @@ class BuildLane:
         self._trouble: tuple[Finding, ...] = ()  # why the last look has no result
         self._resting = Resting()
         self._building = ""
+        self._made: list[Made] = []  # by the job that runs
         self._waiting: list[_Waiting] = []
         self._running: int | None = None
         self._cancel = threading.Event()
@@ -174,12 +175,12 @@ class BuildLane:
             return
         self._begin(job)
         try:
-            made = await self._build(job, wish, 0.0, 1.0)
+            await self._build(job, wish, 0.0, 1.0)
             await self._look()  # whoever waits for the end of the job sees what came of it
         except OsrdError as error:
             self._end_badly(job, error)
         else:
-            self._book.done(job, _result([made]))
+            self._book.done(job, _result(self._made))
         finally:
             self._running = None
         self.look()
@@ -192,8 +193,8 @@ class BuildLane:
         try:
             sight = await self.worker.begin(partial(self.work.look, self.aim, again))
         except OsrdError as error:
+            self._trouble = (trouble_of(self.name, error),)
             if not self._stopping:
-                self._trouble = (trouble_of(self.name, error),)
                 self._retries += 1
                 self._later(min(_RETRY_LIMIT, _RETRY * 2.0 ** min(self._retries - 1, 6)))
                 self._show()
@@ -252,18 +253,17 @@ class BuildLane:
         if not await self._look(retried, full=True):
             raise FailedError(self._trouble[0].message, self._trouble[0].fix)
         versions = self._asked(request)
-        made: list[Made] = []
         for number, version in enumerate(versions):
             if self._cancel.is_set():
                 raise CancelledError("cancelled")
             wish = self._sight.wishes[version]
             start, share = number / len(versions), 1 / len(versions)
-            made.append(await self._build(job, wish, start, share))
-            text = f"uid {owner}: [root {self.name}] built {made[-1].image.id} for {version}"
+            made = await self._build(job, wish, start, share)
+            text = f"uid {owner}: [root {self.name}] built {made.image.id} for {version}"
             log_event(logger, MessageId.ROOT_CHANGED, text, uid=owner, root=self.name)
-        if made:
+        if self._made:
             await self._look()
-        self._book.done(job, _result(made))
+        self._book.done(job, _result(self._made))
 
     def _asked(self, request: BuildInitrd) -> tuple[str, ...]:
         """The kernels that somebody wants an image for. Raises NotFoundError and FailedError."""
@@ -313,6 +313,7 @@ class BuildLane:
             raise
         finally:
             self._building = ""
+        self._made.append(made)
         self._held.pop(version, None)
         self._disturbed.pop(version, None)
         image = made.image
@@ -351,6 +352,7 @@ class BuildLane:
 
     def _begin(self, job: int) -> None:
         self._cancel.clear()
+        self._made = []
         if self._stopping:
             self._cancel.set()
         self._running = job
@@ -358,7 +360,8 @@ class BuildLane:
 
     def _end_badly(self, job: int, error: OsrdError) -> None:
         if self._cancel.is_set() or isinstance(error, CancelledError):
-            self._book.cancelled(job, "cancelled; the images are as they were")
+            built = "; ".join(f"built {made.image.id} for {made.image.kernel} before that" for made in self._made)
+            self._book.cancelled(job, f"cancelled; {built or 'the images are as they were'}")
         else:
             self._book.failed(job, error)
 

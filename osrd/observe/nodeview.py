@@ -9,12 +9,15 @@ mount of a CDSL link need not be there: ``tree`` stands in for it.
 import os
 import stat
 from collections import deque
+from itertools import islice
 
 from osrd.model.errors import ConflictError, FailedError, NotFoundError
 from osrd.observe.inside import Inside, open_beneath
 
 #: symlinks in one path, as Linux has it
 _MOST_LINKS = 40
+#: any node could fill a directory with millions
+_MOST_NAMES = 20_000
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
 
 
@@ -95,12 +98,14 @@ class NodeView:
         return status is not None and stat.S_ISREG(status.st_mode)
 
     def names(self, path: str) -> list[str]:
-        """The sorted names in a directory; none when it is not there, or is none."""
+        """The sorted names in a directory, some of them when there are more than anybody needs; none when it is not
+        there, or is none."""
         fd = self.open_directory(path)
         if fd < 0:
             return []
         try:
-            return sorted(os.listdir(fd))
+            with os.scandir(fd) as entries:
+                return sorted(entry.name for entry in islice(entries, _MOST_NAMES))
         except OSError:
             return []
         finally:

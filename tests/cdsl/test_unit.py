@@ -49,8 +49,38 @@ run(__import__("pathlib").Path(sys.argv[1]), make_var())
 """
 
 
+_STOPPED = """
+import signal, sys, threading
+from pathlib import Path
+from osrd.apply.cdsl import staging
+from osrd.apply.cdsl.transaction import Transactions
+from osrd.model.errors import CancelledError
+from osrd.observe.inside import Inside
+from tests.cdsl.test_unit import _TOKEN
+from tests.cdsl.world import make_var
+staging._COPY = ("sh", "-c", f'mkdir -p "$1/some"; exec sleep {_TOKEN}')
+stopping = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+with Inside.open(sys.argv[1]) as inside:
+    try:
+        Transactions(inside, cancelled=stopping.is_set).run(make_var(), lambda *_: None)
+    except CancelledError as error:
+        print(error, flush=True)
+"""
+_OSRD = """[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart={python} -B {program} {root}
+Environment=PYTHONPATH={path} {variable}={socket}
+StandardOutput=file:/out/stopped
+StandardError=file:/out/stopped
+KillMode=mixed
+"""
+
+
 def _main() -> None:
-    for trial in (_devices, _progress, _cancelled, _osrd_is_killed, _the_unit_is_killed, _no_way_around, _no_socket):
+    trials = (_devices, _progress, _cancelled, _osrd_is_killed, _osrd_is_stopped, _the_unit_is_killed, _no_way_around)
+    for trial in (*trials, _no_socket):
         with tempfile.TemporaryDirectory() as name:
             print(f"-- {trial.__name__}", flush=True)
             trial(make_root(Path(name)))
@@ -102,6 +132,32 @@ def _osrd_is_killed(root: Path) -> None:
     assert world.recover(root).lines == ("removed what an interrupted run had staged: make /var host-dependent",)
     assert not running(_TOKEN)
     assert leftovers(root) == []
+
+
+def _osrd_is_stopped(root: Path) -> None:
+    """The sockets are stopped with it: who takes back what was begun gets no other copier than the one it has."""
+    program, unit = root.parent / f"{root.name}.py", Path("/run/systemd/system/osrd.service")
+    program.write_text(_STOPPED)
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    socket = os.environ[LAUNCHERS.variable]
+    unit.write_text(
+        _OSRD.format(
+            python=sys.executable,
+            program=program,
+            root=root,
+            path=os.environ["PYTHONPATH"],
+            variable=LAUNCHERS.variable,
+            socket=socket,
+        )
+    )
+    systemctl("daemon-reload")
+    systemctl("start", "osrd.service")
+    eventually(lambda: len(running(_TOKEN)) >= 2, "copies that run", 60)
+    systemctl("stop", "osrd.service")
+    assert Path("/out/stopped").read_text() == "make /var host-dependent: cancelled; nothing was changed\n"
+    assert leftovers(root) == []
+    assert not running(_TOKEN)
+    systemctl("start", "osrd-copy.socket")
 
 
 def _the_unit_is_killed(root: Path) -> None:

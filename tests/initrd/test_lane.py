@@ -369,6 +369,25 @@ def test_a_cancelled_build_is_not_begun_again() -> None:
     played(story, web=web)
 
 
+def test_cancelling_says_what_was_built_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = FakeBuilds({"6.2": "a", "6.1": "b"})
+    # Between the first and the second build.
+    monkeypatch.setattr(web, "prune", lambda aim: web.gate.clear() or ())
+
+    async def story(world: World) -> None:
+        world.follow(settings("web", build=BuildSettings(quiet=3600)))
+        await eventually_async(lambda: len(world.states()) == 2, "they are seen")
+        job = world.builder.submit(BuildInitrd("web"), 0)
+        await eventually_async(lambda: web.built == ["6.2", "6.1"], "the second is being built")
+        assert world.builder.cancel(job.number)
+        web.gate.set()
+        ended = await world.end(job)
+        assert ended.state is JobState.CANCELLED
+        assert ended.message == f"cancelled; built {1:016x} for 6.2 before that"
+
+    played(story, web=web)
+
+
 def test_a_request_that_waits_can_be_cancelled() -> None:
     web = FakeBuilds({"6.1": "a"})
     web.gate.clear()
@@ -496,6 +515,28 @@ def test_stopping_cancels_what_runs() -> None:
         (job,) = world.book.jobs
         assert job.state is JobState.CANCELLED
         assert web.images.images == ()
+
+    played(story, web=web)
+
+
+def test_stopping_while_a_look_fails_ends_the_job() -> None:
+    web = FakeBuilds({"6.1": "a"})
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await world.built("6.1")
+        web.look_gate.clear()
+        web.look_failure = FailedError("Stale file handle")
+        looks = web.looks
+        job = world.builder.submit(BuildInitrd("web"), 0)
+        await eventually_async(lambda: web.looks > looks, "it looks")
+        (task,) = world.builder._tasks.values()
+        stopped = asyncio.ensure_future(world.builder.stop())
+        await asyncio.sleep(0)
+        web.look_gate.set()
+        await stopped
+        assert task.exception() is None
+        assert world.book.get(job.number).state is JobState.CANCELLED
 
     played(story, web=web)
 

@@ -24,6 +24,7 @@ from osrd.observe.inside import Inside
 
 #: where launchers come from
 LAUNCHERS = Kind(launcher.__file__, "OSRD_COPY_SOCKET", "osrd-copy.socket", "copies")
+_KILLED = 5.0  # seconds that killed programs may take to go before all is ended that they started
 _TICK = 0.2  # seconds between two looks at the progress and whether somebody cancelled
 _NEEDS = "run osrd as root on Linux 5.12 or newer; a chroot must be a mount point (bind it to itself)"
 _NOT_PERMITTED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOSPC, errno.EUSERS})
@@ -50,6 +51,7 @@ class Confined:
         self._cancelled = cancelled
         self._peer: Peer | None = None
         self._heard = b""
+        self._running: dict[int, int] = {}  # job: bytes that it has written
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +63,7 @@ class Confined:
 
     def close(self) -> None:
         """End the child; jobs that still run are killed, and gone when this returns."""
-        peer, self._peer, self._heard = self._peer, None, b""
+        peer, self._peer, self._heard, self._running = self._peer, None, b"", {}
         if peer is not None:
             peer.end()
 
@@ -74,8 +76,22 @@ class Confined:
                 if status:
                     raise FailedError(self._told(status, words))
         except (FailedError, CancelledError):
-            self.close()
+            self._stop()
             raise
+
+    def _stop(self) -> None:
+        """Kill the jobs that still run; they are gone when this returns. The child stays, for whoever takes back what
+        they did: while systemd stops the units there is no other to be had."""
+        peer, deadline = self._peer, time.monotonic() + _KILLED
+        try:
+            if peer is not None and self._running:
+                self._tell(peer, {"stop": True})
+                while self._running and time.monotonic() < deadline:
+                    self._hear(peer)
+        except FailedError:  # it is gone itself
+            self.close()
+        if self._running:
+            self.close()
 
     def run_all(self, jobs: Sequence[Job]) -> list[str]:
         """Run all ``jobs`` to their end, even if some fail and whoever cancels; what those say that failed."""
@@ -100,7 +116,7 @@ class Confined:
             return
         peer = self._started()
         waiting = list(enumerate(jobs))[::-1]
-        running: dict[int, int] = {}  # job: bytes that it has written
+        running = self._running = {}
         done, total = 0, sum(job.weight for job in jobs) or 1
         at_once = len(os.sched_getaffinity(0))
         while waiting or running:
@@ -108,18 +124,25 @@ class Confined:
                 number, job = waiting.pop()
                 running[number] = 0
                 self._tell(peer, {"job": number, "argv": job.argv})
-            for message in self._messages(peer):
-                number = message["job"]
-                if "written" in message:
-                    running[number] = message["written"]
-                    continue
-                del running[number]
+            for number, status, words in self._hear(peer):
                 done += jobs[number].weight
-                yield number, message["status"], message["error"]
+                yield number, status, words
             if self._cancelled():
                 raise CancelledError("cancelled")
             partly = sum(min(jobs[number].weight, written) for number, written in running.items())
             progress((done + partly) / total)
+
+    def _hear(self, peer: Peer) -> list[tuple[int, int, str]]:
+        """What ended within a moment, as ``_run`` gives it; of the others how much they have written."""
+        ended = []
+        for message in self._messages(peer):
+            number = message["job"]
+            if "written" in message:
+                self._running[number] = message["written"]
+            else:
+                del self._running[number]
+                ended.append((number, message["status"], message["error"]))
+        return ended
 
     def _started(self) -> Peer:
         if self._peer is not None:

@@ -9,7 +9,8 @@ the right to mount the same in a user namespace.
 It is a child of osrd, or an instance of osrd-copy@.service (osrd/apply/apart.py), which has a mount namespace of its
 own and gets a clone of the root's mount. Its stdin is a stream socket: after a line with descriptors (the root, and
 its lock, which programs inherit) it reads a job per line (JSON), starts it, and says what it has written and how it
-ended. At the end of the stream it kills what still runs: copies never outlive the osrd that wanted them.
+ended; another line kills all that run. At the end of the stream it kills what still runs: copies never outlive the
+osrd that wanted them.
 """
 
 import errno
@@ -165,15 +166,20 @@ class Jobs:
             return
         os.close(fd)
         del self._running[fd]
+        self._told.pop(number, None)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         lines = os.fsdecode(last).split("\n")
         say({"job": number, "status": status, "error": next((line for line in reversed(lines) if line), "")})
 
+    def stop(self) -> None:
+        """Kill what runs; that it ended is heard like any other end."""
+        for _, pid, _ in self._running.values():
+            os.kill(pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """Kill what runs, wait for it, and then for whatever that had started kill the process group, ourselves
         included."""
-        for _, pid, _ in self._running.values():
-            os.kill(pid, signal.SIGKILL)
+        self.stop()
         for _, pid, _ in self._running.values():
             os.waitpid(pid, 0)
         if self._running:
@@ -206,7 +212,10 @@ def serve(jobs: Jobs) -> None:
             *lines, heard = (heard + data).split(b"\n")
             for line in lines:
                 job = json.loads(line)
-                jobs.start(job["job"], job["argv"])
+                if "stop" in job:
+                    jobs.stop()
+                else:
+                    jobs.start(job["job"], job["argv"])
 
 
 def _read() -> bytes:

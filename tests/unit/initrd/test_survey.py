@@ -9,7 +9,9 @@ import pytest
 
 from osrd.model.errors import NotFoundError
 from osrd.model.image import Dracut, Kernel
+from osrd.observe.inside import Inside
 from osrd.observe.kernels import survey
+from osrd.observe.nodeview import NodeView
 from tests.unit.initrd.roots import MACHINE, dracut, kernel, merged, modules, write
 
 
@@ -255,3 +257,13 @@ def test_only_so_many_kernels_are_looked_at(tmp_path: Path) -> None:
     versions = [version for version, _, _ in found(tmp_path)]
     assert len(versions) == 64
     assert versions[0] == "6.69"
+
+
+def test_a_directory_of_many_names_is_not_taken_into_memory(tmp_path: Path) -> None:
+    """A node can make millions of them."""
+    merged(tmp_path)
+    (tmp_path / "boot").mkdir(exist_ok=True)
+    for number in range(30_000):
+        os.symlink("x", tmp_path / f"boot/{number}")
+    with Inside.open(str(tmp_path)) as inside:
+        assert len(NodeView(inside).names("boot")) == 20_000
