@@ -34,4 +34,4 @@ def discard_output() -> None:
 def reason(error: OSError) -> str:
     """What the system refused, in words: usually that a disk is full, or that the current directory is gone."""
     name = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
-    return f"{name}{error.strerror or error}"
+    return f"{name}{error.strerror or str(error) or type(error).__name__}"

@@ -73,7 +73,7 @@ def look(settings: Settings) -> Host:
         nfs_threads=threads,
         nfs_versions=versions,
         selinux=_selinux(),
-        labels=_labels((settings.tftp.root, settings.tftp.directory)),
+        labels=_labels((settings.tftp.root, settings.tftp.directory, *_with_directories(_server_files(settings)))),
         nfs_may_export_all=not text_of(f"{_SELINUX}/booleans/nfs_export_all_rw").startswith("0"),
         confined=_confined(),
         inotify=_inotify(),
@@ -84,6 +84,12 @@ def look(settings: Settings) -> Host:
         synchronised=_synchronised(),
         roots=tuple(_root(root.name, root.path, silent) for root in settings.roots if root.path),
     )
+
+
+def _with_directories(files: Iterable[str]) -> Iterable[str]:
+    """What is not there yet gets the label of its directory."""
+    for file in filter(None, files):
+        yield from (file, os.path.dirname(file))
 
 
 def _server_files(settings: Settings) -> tuple[str, ...]:

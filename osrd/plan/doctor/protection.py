@@ -16,6 +16,10 @@ from osrd.plan.doctor.ports import DHCP, MOUNTD, NFS, PORTS, RPCBIND, TFTP
 _FIREWALLD = {DHCP: "dhcp", TFTP: "tftp", NFS: "nfs", RPCBIND: "rpc-bind", MOUNTD: "mountd"}
 #: SELinux types that TFTP servers may read
 _TFTP_TYPES = frozenset(("tftpdir_t", "tftpdir_rw_t", "public_content_t", "public_content_rw_t"))
+#: and dnsmasq; not var_lib_t, which the state directory has
+_DNSMASQ_TYPES = _TFTP_TYPES | {"dnsmasq_etc_t", "dnsmasq_lease_t", "dnsmasq_var_run_t", "dnsmasq_runtime_t", "etc_t"}
+#: where dnsmasq's own package on Fedora keeps its leases: what osrd makes in there gets that label
+_DNSMASQ_PLACE = "/var/lib/dnsmasq/osrd.hosts"
 #: Directories that the distributions' AppArmor profiles let these programs read
 _ALLOWED = {
     "dnsmasq": ("/etc/dnsmasq.d", "/var/lib/misc", "/srv/tftp", "/srv/tftpboot", "/var/tftp", "/usr/share/dnsmasq"),
@@ -130,6 +134,18 @@ def selinux(settings: Settings, needs: Needs, host: Host) -> Checked:
                 Severity.ERROR if host.selinux == "enforcing" else Severity.WARNING,
                 f"{place} has the SELinux type {host.labels[place]}, which TFTP servers may not read",
                 f"semanage fcontext -a -t tftpdir_t {pattern} && restorecon -R {path}",
+                value=place,
+            )
+        )
+    hosts = hosts_place(settings)
+    place = next((path for path in (hosts, hosts.rpartition("/")[0]) if path and path in host.labels), "")
+    if place and host.labels[place] not in _DNSMASQ_TYPES:
+        findings.append(
+            Finding(
+                "selinux-dnsmasq-label",
+                Severity.ERROR if host.selinux == "enforcing" else Severity.WARNING,
+                f"{place} has the SELinux type {host.labels[place]}, which dnsmasq may not read: it knows no node",
+                f"set hosts = {_DNSMASQ_PLACE} in [dhcp] of osrd.conf, and systemctl reload osrd",
                 value=place,
             )
         )

@@ -146,7 +146,8 @@ def _libvirt(bridges: list[str]) -> Finding:
         "dhcp-other-server",
         Severity.WARNING,
         f"libvirt has a DHCP server of its own, and nodes are on {where}; they take the first answer, whoever's it is",
-        f"take <dhcp> out of the network of {where}: virsh net-edit NAME, then virsh net-destroy NAME and net-start",
+        f"take <dhcp> out of the network of {where} (virsh net-edit NAME), and start that anew while no machine is on"
+        " it: virsh net-destroy NAME, virsh net-start NAME",
         value=LIBVIRT,
     )
 

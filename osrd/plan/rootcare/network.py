@@ -4,15 +4,18 @@ anything in here is read; whoever configures it again takes the root away. Each 
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from osrd.model.finding import Severity
 from osrd.model.rootcare import CommentOut, Remark, SetAside, Write
-from osrd.plan.rootcare.lines import assigned, lines
+from osrd.plan.rootcare.lines import assigned, assignment, lines
 from osrd.plan.rootcare.view import Copy, Root, remark
 
 _IFCFG = "etc/sysconfig/network-scripts"
 _KEYFILES = "etc/NetworkManager/system-connections"
 _RULES = "etc/udev/rules.d"
+#: links that `systemctl enable systemd-networkd` makes
+_NETWORKD = ("multi-user.target.wants/systemd-networkd.service", "dbus-org.freedesktop.network1.service")
 _MAC = re.compile(r"(?<![0-9a-f:])(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![0-9a-f:])", re.ASCII)
 #: words that begin a stanza of interfaces(5)
 _STANZAS = (
@@ -94,6 +97,37 @@ def _netplan_devices(data: bytes) -> Iterator[str]:
             level = indent if level < 0 else level
             if indent == level and ":" in body:
                 yield body.partition(":")[0].strip("\"'")
+
+
+def networkd(root: Root) -> Iterator[Remark]:
+    """systemd-networkd's, systemd.network(5), where that is enabled: else nobody reads them."""
+    if not root.has(*(f"etc/systemd/system/{unit}" for unit in _NETWORKD)):
+        return
+    for path, copy, data in _files(root, "etc/systemd/network", suffix=".network"):
+        wanted = _matched(data)
+        names, macs = wanted.get("Name", "").split(), set(wanted.get("MACAddress", "").lower().split())
+        named = sorted(nic for nic in nics(root) if any(fnmatchcase(nic, pattern) for pattern in names))
+        if named or macs & root.macs:
+            what = f"configures {', '.join(named) or 'a NIC of the nodes'}, which the nodes' initrd configures"
+            yield _leftover("root-networkd", root, path, copy, what)
+        elif wanted.keys() == {"Type"} and "ether" in wanted["Type"].split():
+            yield _leftover("root-networkd", root, path, copy, "configures any Ethernet NIC, the root's too")
+        elif macs:
+            yield _foreign("root-networkd-mac", root, path, copy, min(macs))
+
+
+def _matched(data: bytes) -> dict[str, str]:
+    """The section [Match]; of several assignments to a key all count."""
+    found: dict[str, str] = {}
+    section = b""
+    for line in lines(data):
+        if line.startswith(b"["):
+            section = line.strip()
+        elif section == b"[Match]":
+            key, value = assignment(line)
+            if key:
+                found[key] = f"{found[key]} {value}" if key in found else value
+    return found
 
 
 def interfaces(root: Root) -> Iterator[Remark]:

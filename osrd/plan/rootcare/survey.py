@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     network.ifcfg,
     network.keyfiles,
     network.netplan,
+    network.networkd,
     network.interfaces,
     network.persistent,
     services.selinux,

@@ -172,6 +172,13 @@ CASES = {
         W,
         "restorecon",
     ),
+    "selinux and dnsmasq": (
+        replace(WELL, selinux="enforcing", labels={"/var/lib/osrd": "var_lib_t", "/srv/tftp": "tftpdir_t"}),
+        SETTINGS,
+        "selinux-dnsmasq-label",
+        E,
+        "set hosts = /var/lib/dnsmasq/osrd.hosts in [dhcp]",
+    ),
     "selinux and nfs": (
         replace(WELL, selinux="enforcing", nfs_may_export_all=False),
         SETTINGS,
@@ -269,6 +276,15 @@ def test_version_3_of_nfs_needs_rpcbind() -> None:
     assert only(off, known=old).message.startswith("nodes mount by NFS version 3")
     asked = {(packet.protocol, packet.port) for _, packet in needs_of(SETTINGS, old, WELL).packets()}
     assert asked == {("udp", 67), ("udp", 69), ("tcp", 111), ("tcp", 2049), ("tcp", 20048)}
+
+
+def test_the_place_that_doctor_advises_is_a_good_one() -> None:
+    place = "/var/lib/dnsmasq/osrd.hosts"
+    moved = replace(SETTINGS, dhcp=DhcpSettings(hosts=place))
+    labels = {"/var/lib/dnsmasq": "dnsmasq_lease_t", "/srv/tftp": "tftpdir_t", "/var/lib/osrd": "var_lib_t"}
+    assert findings(replace(WELL, selinux="enforcing", labels=labels), moved) == []
+    assert findings(replace(WELL, selinux="enforcing", labels={**labels, place: "dnsmasq_lease_t"}), moved) == []
+    assert findings(replace(WELL, selinux="enforcing", labels=labels), OTHERS) == [], "no dnsmasq, no file"
 
 
 def test_the_server_of_a_network_of_libvirt_is_not_the_nodes() -> None:

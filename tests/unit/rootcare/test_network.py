@@ -198,6 +198,33 @@ def test_cloud_init() -> None:
     assert found(services.cloud_init, {"etc/cloud/cloud.cfg": b"", "etc/cloud/cloud-init.disabled": b""}) == []
 
 
+NETWORKD = {"etc/systemd/system/multi-user.target.wants/systemd-networkd.service": To("/x")}
+
+
+@pytest.mark.parametrize(
+    ("match", "code"),
+    [
+        ("Name=eth0", "root-networkd"),
+        ("Name=en* eth*", "root-networkd"),
+        ("Name=lan0\nName=eth0", "root-networkd"),
+        ("MACAddress=00:0C:29:C9:C6:F5", "root-networkd"),
+        ("Type=ether", "root-networkd"),
+        (f"MACAddress={OTHER}", "root-networkd-mac"),
+        ("Name=en*", ""),
+        ("Type=wlan", ""),
+        ("Driver=x\nType=ether", ""),
+    ],
+)
+def test_files_of_networkd(match: str, code: str) -> None:
+    text = f"# of the installer\n[Match]\n{match}\n\n[Link]\nMACAddress=00:0c:29:c9:c6:f5\n[Network]\nDHCP=yes\n"
+    path = "etc/systemd/network/20-wired.network"
+    remarks = found(network.networkd, {**NETWORKD, path: text.encode()})
+    assert codes(remarks) == ([code] if code else [])
+    if code == "root-networkd":
+        assert remarks[0].repairs == (SetAside(path),)
+    assert found(network.networkd, {path: text.encode()}) == [], "nobody reads them"
+
+
 def links_of(*units: str) -> Iterator[str]:
     """What `systemctl enable` makes for osrd's own units: their [Install] sections."""
     for unit in units:
