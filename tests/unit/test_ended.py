@@ -30,7 +30,20 @@ def test_that_takes_long(mounted):
 def test_ended_by_a_signal_it_cleans_up(by: signal.Signals, tmp_path: Path) -> None:
     """As `timeout`, a CI system and a closed terminal end it."""
     (tmp_path / "test_long.py").write_text(_TEST)
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conftest", tmp_path]
+    # Whoever runs the tests by nohup(1) has them ignore one of the signals, and so would this run.
+    argv = [
+        "env",
+        "--default-signal",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tests.conftest",
+        tmp_path,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         argv, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
