@@ -12,6 +12,7 @@ from osrd.engine.buildlane import BuildLane, Listener
 from osrd.engine.buildwork import Aim, BuildWork, WorkOf
 from osrd.engine.jobs import JobBook
 from osrd.engine.places import Watched, together
+from osrd.engine.turns import Turns
 from osrd.model.errors import BusyError, NotFoundError, UnsupportedError
 from osrd.model.job import Job, JobKind
 from osrd.model.view import BuildView, Event
@@ -43,6 +44,7 @@ class Builder:
         self._show = show
         self._listener = Listener(self._changed, wake, emit)
         self._loop = loop
+        self._turns = Turns(loop)
         self._lanes: dict[str, BuildLane] = {}
         self._tasks: dict[BuildLane, asyncio.Task[None]] = {}
         self._stopping = False
@@ -152,7 +154,7 @@ class Builder:
 
     def _start(self, name: str, aim: Aim) -> None:
         work = self._work_of(name)
-        lane = BuildLane(name, aim, work, book=self._book, listener=self._listener, loop=self._loop)
+        lane = BuildLane(name, aim, work, book=self._book, turns=self._turns, listener=self._listener, loop=self._loop)
         self._lanes[name] = lane
         task = self._tasks[lane] = self._loop.create_task(lane.run(), name=f"build {name}")
         task.add_done_callback(lambda _: self._tasks.pop(lane, None))

@@ -3,7 +3,8 @@
 
 Level-triggered like everything else: each look compares what there is with what there should be, and whoever wakes the
 lane says only that it should look. Builds have a thread of their own, so that a minute of dracut holds up neither an
-edit nor the CDSLs of the same root.
+edit nor the CDSLs of the same root. One root builds at a time: the others wait for their turn, and look again when it
+comes, since nobody knows what happened to the root meanwhile.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from osrd.engine.places import Watched
 from osrd.engine.resting import Resting
 from osrd.engine.rootview import trouble_of
 from osrd.engine.rootwork import Control
+from osrd.engine.turns import Turns
 from osrd.engine.worker import Worker
 from osrd.model.errors import BusyError, CancelledError, ConflictError, FailedError, NotFoundError, OsrdError
 from osrd.model.finding import Finding
@@ -41,6 +43,9 @@ _RETRY = 5.0
 _RETRY_LIMIT = 300.0
 #: How often the same image is begun by itself while the root changes under it.
 _TRIES = 4
+#: Seconds that a build may take beyond its own limit: to end what runs, to check and to store. Who needs more hangs.
+_BEYOND = 120.0
+_NOT_NOW = "not started: the root, or what is wanted of it, changed while it waited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,18 @@ class _Waiting:
     job: int
     request: ImageRequest
     owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A build that osrd wants by itself and that waits for its turn."""
+
+    job: int
+    wish: Wish
+
+    @property
+    def version(self) -> str:
+        return self.wish.kernel.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class BuildLane:
         work: BuildWork,
         *,
         book: JobBook,
+        turns: Turns,
         listener: Listener,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -77,6 +95,7 @@ class BuildLane:
         self.view = BuildView()
         self.watched: Watched = {}
         self._book = book
+        self._turns = turns
         self._listener = listener
         self._loop = loop
         self.worker = Worker(f"build {name}", loop)
@@ -90,6 +109,7 @@ class BuildLane:
         self._building = ""
         self._made: list[Made] = []  # by the job that runs
         self._waiting: list[_Waiting] = []
+        self._queued: _Queued | None = None
         self._running: int | None = None
         self._cancel = threading.Event()
         self._dirty = True
@@ -128,6 +148,15 @@ class BuildLane:
         if job == self._running:
             self._cancel.set()
             return True
+        if self._queued is not None and job == self._queued.job:
+            queued = self._queued
+            self._unqueue()
+            self._held[queued.version] = (
+                queued.wish.fingerprint.value,
+                cancellation(self.name, queued.version),
+            )
+            self.look()
+            return True
         found = [waiting for waiting in self._waiting if waiting.job == job]
         if found:
             self._book.cancel(job)
@@ -136,14 +165,20 @@ class BuildLane:
 
     async def run(self) -> None:
         """Until stop()."""
-        while not self._stopping:
-            await self._wake.wait()
-            self._wake.clear()
-            while not self._stopping and (self._dirty or self._waiting):
-                if self._waiting:
-                    await self._perform(self._waiting.pop(0))
-                else:
-                    await self._follow()
+        try:
+            while not self._stopping:
+                await self._wake.wait()
+                self._wake.clear()
+                while not self._stopping:
+                    waiting = self._next()
+                    if waiting is not None:
+                        await self._perform(waiting)
+                    elif self._dirty:
+                        await self._follow()
+                    else:
+                        break
+        finally:
+            self._turns.done(self)
 
     def stop(self) -> None:
         """Cancel what runs and what waits; run() returns when a build has ended."""
@@ -152,6 +187,7 @@ class BuildLane:
         for waiting in self._waiting:
             self._book.cancel(waiting.job)
         self._waiting.clear()
+        self._unqueue()
         self._later(None)
         self._wake.set()
 
@@ -159,20 +195,41 @@ class BuildLane:
         self.worker.close()
         self.reader.close()
 
+    @property
+    def _longest(self) -> float:
+        """Seconds after which a build hangs."""
+        return self.aim.settings.build.timeout + _BEYOND
+
+    def _next(self) -> _Waiting | None:
+        """The first request that can be carried out: one to build waits for its turn, and no other waits for it."""
+        for waiting in self._waiting:
+            if isinstance(waiting.request, BuildInitrd) and not self._turns.take(self, self._longest):
+                self._turns.wait(self)
+                continue
+            self._waiting.remove(waiting)
+            return waiting
+        return None
+
     async def _follow(self) -> None:
         """Look, and build the first image that is wanted and rested for. The next one is for the next look."""
-        if not await self._look():
+        if not await self._look() or self._stopping:
+            self._step_back()
             return
         ready, left = self._resting.judge(self._sight, self.aim.settings.build.quiet, self._loop.time())
-        if ready is None:
+        wish = self._sight.wishes[ready] if ready is not None else None
+        if wish is None or self._is_held(wish):
+            self._step_back()
             self._later(left)
             return
-        wish = self._sight.wishes[ready]
-        try:
-            job = self._book.add(JobKind.INITRD_BUILD, f"{self.name}:{ready}", 0).number
-        except BusyError:
+        queued = self._queue(wish)
+        if queued is None:
             self._later(_RETRY)
             return
+        if not self._turns.take(self, self._longest):
+            self._turns.wait(self)
+            return
+        self._queued = None
+        job = queued.job
         self._begin(job)
         try:
             await self._build(job, wish, 0.0, 1.0)
@@ -183,7 +240,39 @@ class BuildLane:
             self._book.done(job, _result(self._made))
         finally:
             self._running = None
+            self._turns.done(self)
         self.look()
+
+    def _is_held(self, wish: Wish) -> bool:
+        """Whether somebody cancelled it during the look that wants it."""
+        held = self._held.get(wish.kernel.version)
+        return held is not None and held[0] == wish.fingerprint.value
+
+    def _queue(self, wish: Wish) -> _Queued | None:
+        """The job for ``wish``, the one that waits already if it is for the same kernel; None when too many wait."""
+        if self._queued is not None and self._queued.version != wish.kernel.version:
+            self._unqueue(_NOT_NOW)
+        if self._queued is not None:
+            job = self._queued.job
+        else:
+            try:
+                job = self._book.add(JobKind.INITRD_BUILD, f"{self.name}:{wish.kernel.version}", 0).number
+            except BusyError:
+                self._step_back()
+                return None
+        self._queued = _Queued(job, wish)
+        return self._queued
+
+    def _unqueue(self, *message: str) -> None:
+        if self._queued is not None:
+            self._book.cancel(self._queued.job, *message)
+            self._queued = None
+
+    def _step_back(self) -> None:
+        """Nothing is to be built by itself: whoever waits next has the turn, unless somebody asked."""
+        self._unqueue(_NOT_NOW)
+        if not self._waiting:
+            self._turns.done(self)
 
     async def _look(self, retried: frozenset[str] = frozenset(), *, full: bool = False) -> bool:
         """See the root anew; whether that could be done."""
@@ -241,6 +330,8 @@ class BuildLane:
             self._end_badly(job, error)
         finally:
             self._running = None
+            if isinstance(request, BuildInitrd):
+                self._turns.done(self)
         self.look()
 
     async def _asked_to_build(self, job: int, request: BuildInitrd, owner: int) -> None:
@@ -256,6 +347,8 @@ class BuildLane:
         for number, version in enumerate(versions):
             if self._cancel.is_set():
                 raise CancelledError("cancelled")
+            if not self._turns.take(self, self._longest):
+                raise BusyError(f"[root {self.name}] did not answer for too long; another root is built", "ask again")
             wish = self._sight.wishes[version]
             start, share = number / len(versions), 1 / len(versions)
             made = await self._build(job, wish, start, share)

@@ -72,11 +72,11 @@ class JobBook:
     def failed(self, number: int, error: OsrdError) -> None:
         self._end(replace(self.get(number), state=JobState.FAILED, message=str(error), error=error_name(error)))
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, message: str = "cancelled before it started") -> None:
         job = self.get(number)
         if job.state is not JobState.QUEUED:
             raise UnsupportedError(f"job {number} is {job.state}", "only a job that still waits can be cancelled")
-        self._end(replace(job, state=JobState.CANCELLED, message="cancelled before it started"))
+        self._end(replace(job, state=JobState.CANCELLED, message=message))
 
     def cancelled(self, number: int, message: str) -> None:
         """A running job was cancelled and is rolled back."""

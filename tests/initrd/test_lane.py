@@ -71,11 +71,14 @@ class World:
     async def idle(self) -> None:
         await eventually_async(
             lambda: all(
-                not lane._dirty and not lane._waiting and lane._running is None and lane._timer is None
+                not (lane._dirty or lane._waiting or lane._queued) and lane._running is None and lane._timer is None
                 for lane in self.builder._lanes.values()
             ),
             "all lanes are idle",
         )
+
+    async def built_in(self, name: str, images: int) -> None:
+        await eventually_async(lambda: len(self.roots[name].images.images) == images, f"image {images} of {name}")
 
     async def end(self, job: Job) -> Job:
         return await eventually_async(
@@ -435,6 +438,212 @@ def test_roots_do_not_wait_for_each_other() -> None:
         world.follow(settings("web", "db"))
         await eventually_async(lambda: world.states("db") == {"6.1": KernelState.BUILT}, "the other root's image")
         assert world.states() == {}
+
+    played(story, web=web, db=db)
+
+
+async def _one_builds_and_others_wait(world: World, *names: str) -> list[Job]:
+    """The first root's build is in the middle; the jobs of all, in the order in which they wait."""
+    world.follow(settings(names[0]))
+    await eventually_async(world.roots[names[0]].building.is_set, "the first builds")
+    for number in range(2, len(names) + 1):
+        world.follow(settings(*names[:number]))
+        await eventually_async(lambda wanted=number: len(world.jobs()) == wanted, "the next one waits")  # type: ignore[misc]
+    return world.jobs()
+
+
+def test_one_root_builds_at_a_time() -> None:
+    """After an upgrade of osrd all of them want to, and each build may take as much memory as there is."""
+    web, db = FakeBuilds({"6.2": "a", "6.1": "b"}), FakeBuilds({"6.1": "a"})
+    web.gate.clear()
+
+    async def story(world: World) -> None:
+        _, waits = await _one_builds_and_others_wait(world, "web", "db")
+        assert (world.book.get(waits.number).state, waits.target) == (JobState.QUEUED, "db:6.1")
+        assert world.states("db") == {"6.1": KernelState.WAITING}
+        asked = world.builder.submit(BuildInitrd("db", force=True), 0)
+        looks = db.looks
+        world.builder.look()
+        await eventually_async(lambda: db.looks > looks, "it is looked at while it waits")
+        assert (db.built, world.book.get(asked.number).state) == ([], JobState.QUEUED)
+        db.gate.clear()
+        web.gate.set()
+        await eventually_async(db.building.is_set, "the turn of the other one, although the first has more to build")
+        assert web.built == ["6.2"]
+        db.gate.set()
+        assert (await world.end(asked)).state is JobState.DONE
+        await world.built("6.2", "6.1")
+        await eventually_async(lambda: world.states("db") == {"6.1": KernelState.BUILT}, "the other root's image")
+        await world.idle()
+        assert db.built == ["6.1"], "what somebody asked for is what was wanted"
+        assert world.book.get(waits.number).state is JobState.CANCELLED
+        assert len(world.jobs()) == 4
+
+    played(story, web=web, db=db)
+
+
+def test_going_back_waits_for_no_other_root() -> None:
+    web, db = FakeBuilds({"6.1": "a"}), FakeBuilds({"6.1": "a"})
+
+    async def story(world: World) -> None:
+        world.follow(settings("db"))
+        await world.built_in("db", 1)
+        db.inputs["6.1"] = "b"
+        world.builder.look()
+        await world.built_in("db", 2)
+        web.gate.clear()
+        world.follow(settings("db", "web"))
+        await eventually_async(web.building.is_set, "another root builds")
+        asked = world.builder.submit(BuildInitrd("db", force=True), 0)
+        back = await world.end(world.builder.submit(RollbackInitrd("db"), 0))
+        assert (back.state, world.book.get(asked.number).state) == (JobState.DONE, JobState.QUEUED)
+
+    played(story, web=web, db=db)
+
+
+def test_what_waits_for_its_turn_can_be_cancelled() -> None:
+    roots = {name: FakeBuilds({"6.1": "a"}) for name in ("web", "db", "mail")}
+    roots["web"].gate.clear()
+
+    async def story(world: World) -> None:
+        _, waits, _ = await _one_builds_and_others_wait(world, "web", "db", "mail")
+        asked = world.builder.submit(BuildInitrd("mail"), 0)
+        assert world.builder.cancel(waits.number)
+        assert not world.builder.cancel(waits.number)
+        assert world.builder.cancel(asked.number)
+        roots["web"].gate.set()
+        await eventually_async(lambda: world.states("mail") == {"6.1": KernelState.BUILT}, "the one after it")
+        await world.idle()
+        assert {world.book.get(job.number).state for job in (waits, asked)} == {JobState.CANCELLED}
+        assert (world.codes("db"), roots["db"].built, roots["mail"].built) == (["initrd-cancelled"], [], ["6.1"])
+        assert (await world.end(world.builder.submit(BuildInitrd("db"), 0))).state is JobState.DONE
+
+    played(story, **roots)
+
+
+def test_what_is_cancelled_during_a_look_is_not_built() -> None:
+    web, db = FakeBuilds({"6.1": "a"}), FakeBuilds({"6.1": "a"})
+    web.gate.clear()
+
+    async def story(world: World) -> None:
+        _, waits = await _one_builds_and_others_wait(world, "web", "db")
+        db.look_gate.clear()
+        looks = db.looks
+        world.builder.look()
+        await eventually_async(lambda: db.looks > looks, "it looks")
+        assert world.builder.cancel(waits.number)
+        web.gate.set()
+        db.look_gate.set()
+        await eventually_async(lambda: world.codes("db") == ["initrd-cancelled"], "it is told")
+        await world.idle()
+        assert db.built == []
+
+    played(story, web=web, db=db)
+
+
+def test_a_root_that_changes_while_it_waits_rests_first() -> None:
+    web, db = FakeBuilds({"6.1": "a"}), FakeBuilds({"6.1": "a"})
+    web.gate.clear()
+
+    async def story(world: World) -> None:
+        _, waits = await _one_builds_and_others_wait(world, "web", "db")
+        db.inputs = {"6.2": "half of it", "6.1": "a"}
+        world.follow(settings("web", "db", build=BuildSettings(quiet=3600)))
+        assert (await world.end(waits)).state is JobState.CANCELLED
+        web.gate.set()
+        await eventually_async(lambda: world.states() == {"6.1": KernelState.BUILT}, "the first root's image")
+        assert db.built == []
+        db.inputs["6.2"] = "all of it"
+        world.follow(settings("web", "db"))
+        await world.built_in("db", 2)
+        assert {image.fingerprint for image in db.images.images} == {"a", "all of it"}
+
+    played(story, web=web, db=db)
+
+
+def test_a_build_that_hangs_does_not_keep_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own time-out ends dracut, but no system call that a dead server does not answer."""
+    monkeypatch.setattr("osrd.engine.buildlane._BEYOND", 0.2)
+    web, db = FakeBuilds({"6.1": "a"}), FakeBuilds({"6.1": "a"})
+    web.gate.clear()
+
+    async def story(world: World) -> None:
+        world.follow(settings("web", build=replace(QUICK, timeout=0.1)))
+        await eventually_async(web.building.is_set, "it builds, and hangs")
+        world.follow(settings("web", "db", build=replace(QUICK, timeout=0.1)))
+        await world.built_in("db", 1)
+        assert world.states() == {"6.1": KernelState.BUILDING}
+        web.gate.set()
+        await world.built("6.1")
+
+    played(story, web=web, db=db)
+
+
+def test_a_root_that_hangs_when_its_turn_comes_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("osrd.engine.turns._ANSWER", 0.1)
+    roots = {name: FakeBuilds({"6.1": "a"}) for name in ("web", "db", "mail")}
+    roots["web"].gate.clear()
+
+    async def story(world: World) -> None:
+        await _one_builds_and_others_wait(world, "web", "db", "mail")
+        roots["db"].look_gate.clear()
+        roots["web"].gate.set()
+        await world.built_in("mail", 1)
+        assert roots["db"].built == []
+        roots["db"].look_gate.set()
+        await world.built_in("db", 1)
+
+    played(story, **roots)
+
+
+def test_a_root_that_goes_hands_on_its_turn() -> None:
+    roots = {name: FakeBuilds({"6.1": "a"}) for name in ("web", "db", "mail")}
+    roots["web"].gate.clear()
+
+    async def story(world: World) -> None:
+        _, waits, _ = await _one_builds_and_others_wait(world, "web", "db", "mail")
+        world.follow(settings("mail"))
+        assert (await world.end(waits)).state is JobState.CANCELLED
+        assert roots["mail"].built == [], "the build of the one that went is still to end"
+        roots["web"].gate.set()
+        await world.built_in("mail", 1)
+
+    played(story, **roots)
+
+
+def test_stopping_while_some_wait() -> None:
+    roots = {name: FakeBuilds({"6.1": "a"}) for name in ("web", "db", "mail")}
+    roots["web"].gate.clear()
+
+    async def story(world: World) -> None:
+        jobs = await _one_builds_and_others_wait(world, "web", "db", "mail")
+        jobs.append(world.builder.submit(BuildInitrd("mail"), 0))
+        stopping = asyncio.ensure_future(world.builder.stop())
+        await asyncio.sleep(0)
+        roots["web"].gate.set()
+        await stopping
+        assert {world.book.get(job.number).state for job in jobs} == {JobState.CANCELLED}
+        assert (roots["db"].built, roots["mail"].built) == ([], [])
+        assert world.builder._turns._timer is None
+
+    played(story, **roots)
+
+
+def test_stopping_while_another_looks_leaves_no_job() -> None:
+    web, db = FakeBuilds({"6.1": "a"}), FakeBuilds({"6.1": "a"})
+    web.gate.clear()
+    db.look_gate.clear()
+
+    async def story(world: World) -> None:
+        world.follow(settings("web", "db"))
+        await eventually_async(lambda: web.building.is_set() and db.looks, "one builds, the other looks")
+        stopping = asyncio.ensure_future(world.builder.stop())
+        await asyncio.sleep(0)
+        db.look_gate.set()
+        await eventually_async(lambda: len(world.builder._tasks) == 1, "the end of the one that looked")
+        web.gate.set()
+        await stopping
+        assert [job.state for job in world.book.jobs] == [JobState.CANCELLED]
 
     played(story, web=web, db=db)
 
