@@ -60,7 +60,8 @@ class Peer(ABC):
         except (BrokenPipeError, ConnectionResetError):
             return False
         except TimeoutError as error:
-            raise FailedError(f"a process of osrd takes no orders within {self.patience:g} s", "try again") from error
+            message = f"a process of osrd takes no orders within {self.patience:g} s"
+            raise FailedError(message, "try again", passing=True) from error
         return True
 
     def receive(self, size: int = _PART) -> bytes:
@@ -117,7 +118,8 @@ class _Child(Peer):
                 )
             except OSError as error:
                 ours.close()
-                raise FailedError(f"{sys.executable} cannot be started: {error.strerror}") from error
+                message = f"{sys.executable} cannot be started: {error.strerror}"
+                raise FailedError(message, passing=True) from error
         super().__init__(ours)
 
     def end(self) -> None:

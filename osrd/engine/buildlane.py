@@ -26,7 +26,15 @@ from osrd.engine.rootview import trouble_of
 from osrd.engine.rootwork import Control
 from osrd.engine.turns import Turns
 from osrd.engine.worker import Worker
-from osrd.model.errors import BusyError, CancelledError, ConflictError, FailedError, NotFoundError, OsrdError
+from osrd.model.errors import (
+    BusyError,
+    CancelledError,
+    ConflictError,
+    FailedError,
+    NotFoundError,
+    OsrdError,
+    UnsupportedError,
+)
 from osrd.model.finding import Finding
 from osrd.model.image import RootImages
 from osrd.model.job import JobKind
@@ -43,6 +51,9 @@ _RETRY = 5.0
 _RETRY_LIMIT = 300.0
 #: How often the same image is begun by itself while the root changes under it.
 _TRIES = 4
+#: Seconds until a build that this host is to blame for is tried again, at first; then ever more rarely, up to an hour.
+_PAUSE = 60.0
+_PAUSE_LIMIT = 3600.0
 #: Seconds that a build may take beyond its own limit: to end what runs, to check and to store. Who needs more hangs.
 _BEYOND = 120.0
 _NOT_NOW = "not started: the root, or what is wanted of it, changed while it waited"
@@ -53,6 +64,15 @@ class _Waiting:
     job: int
     request: ImageRequest
     owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A build that failed or was cancelled. ``again``: it is tried again by itself, after a pause."""
+
+    print_: str
+    finding: Finding
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +122,8 @@ class BuildLane:
         self.reader = Worker(f"build {name} reader", loop)
         self._sight = Sight()
         self._looked = False
-        self._held: dict[str, tuple[str, Finding]] = {}  # by kernel version: the fingerprint that failed, and why
-        self._disturbed: dict[str, tuple[str, int]] = {}  # by kernel version: the fingerprint, and how often
+        self._held: dict[str, _Held] = {}  # by kernel version
+        self._tried: dict[str, tuple[str, bool, int]] = {}  # the fingerprint, whether the host is to blame, how often
         self._trouble: tuple[Finding, ...] = ()  # why the last look has no result
         self._resting = Resting()
         self._building = ""
@@ -151,10 +171,7 @@ class BuildLane:
         if self._queued is not None and job == self._queued.job:
             queued = self._queued
             self._unqueue()
-            self._held[queued.version] = (
-                queued.wish.fingerprint.value,
-                cancellation(self.name, queued.version),
-            )
+            self._held[queued.version] = _Held(queued.wish.fingerprint.value, cancellation(self.name, queued.version))
             self.look()
             return True
         found = [waiting for waiting in self._waiting if waiting.job == job]
@@ -219,7 +236,8 @@ class BuildLane:
         wish = self._sight.wishes[ready] if ready is not None else None
         if wish is None or self._is_held(wish):
             self._step_back()
-            self._later(left)
+            # No hint is heeded while a look is due, and a pause is long.
+            self._later(None if left is None else min(left, max(self.aim.settings.build.quiet, _PAUSE)))
             return
         queued = self._queue(wish)
         if queued is None:
@@ -246,7 +264,7 @@ class BuildLane:
     def _is_held(self, wish: Wish) -> bool:
         """Whether somebody cancelled it during the look that wants it."""
         held = self._held.get(wish.kernel.version)
-        return held is not None and held[0] == wish.fingerprint.value
+        return held is not None and not held.again and held.print_ == wish.fingerprint.value
 
     def _queue(self, wish: Wish) -> _Queued | None:
         """The job for ``wish``, the one that waits already if it is for the same kernel; None when too many wait."""
@@ -278,7 +296,8 @@ class BuildLane:
         """See the root anew; whether that could be done."""
         self._dirty = False
         self._later(None)
-        again = Again({version: print_ for version, (print_, _) in self._held.items()}, retried, full)
+        held = {version: held.print_ for version, held in self._held.items() if not held.again}
+        again = Again(held, retried, full)
         try:
             sight = await self.worker.begin(partial(self.work.look, self.aim, again))
         except OsrdError as error:
@@ -298,9 +317,11 @@ class BuildLane:
         newest: dict[str, str] = {}
         for image in sight.images.images:
             newest.setdefault(image.kernel, image.fingerprint)
-        for version, (print_, _) in tuple(self._held.items()):
+        for version, held in tuple(self._held.items()):
             wish = sight.wishes.get(version)
-            if (wish is not None and wish.fingerprint.value != print_) or newest.get(version) == print_:
+            another = wish is not None and wish.fingerprint.value != held.print_
+            recorded = held.again and version in sight.failed  # so it is not tried again by itself after all
+            if another or recorded or newest.get(version) == held.print_:
                 del self._held[version]
         self._show()
         # What the first look finds was chosen before osrd started, unless the look itself did it.
@@ -408,7 +429,7 @@ class BuildLane:
             self._building = ""
         self._made.append(made)
         self._held.pop(version, None)
-        self._disturbed.pop(version, None)
+        self._tried.pop(version, None)
         image = made.image
         logger.info("[root %s] built %s for %s in %.0f s", self.name, image.id, version, image.seconds)
         if made.choice != self._sight.images.choice:
@@ -417,22 +438,30 @@ class BuildLane:
         return made
 
     def _remember(self, wish: Wish, error: OsrdError) -> None:
-        """What failed is not tried again by itself until something is another; what the root changed under, or went
-        away under, is some times: it may be the same when it is looked at the next time."""
+        """What failed is not tried again by itself until something is another. What the root changed under, or went
+        away under, is some times: it may be the same when it is looked at the next time. What this host is to blame
+        for is as long as it takes: nothing of the root has to change for that to go well."""
         if self._stopping:
             return
         version, print_ = wish.kernel.version, wish.fingerprint.value
+        self._held.pop(version, None)
         cancelled = self._cancel.is_set() or isinstance(error, CancelledError)
-        if not cancelled and isinstance(error, ConflictError | NotFoundError):
-            before, times = self._disturbed.get(version, ("", 0))
-            times = times + 1 if before == print_ else 1
+        passing = error.passing or isinstance(error, UnsupportedError)
+        if not cancelled and (passing or isinstance(error, ConflictError | NotFoundError)):
+            *before, times = self._tried.get(version, ("", False, 0))
+            times = times + 1 if before == [print_, passing] else 1
+            self._tried[version] = print_, passing, times
+            if passing:
+                pause = min(_PAUSE_LIMIT, _PAUSE * 2.0 ** min(times - 1, 10))
+                self._resting.postpone(version, print_, self._loop.time() + pause)
+                self._held[version] = _Held(print_, failure(self.name, version, error, again=True), again=True)
+                return
             if times < _TRIES:
-                self._disturbed[version] = print_, times
                 self._resting.disturbed(version)
                 return
-        self._disturbed.pop(version, None)
+        self._tried.pop(version, None)
         finding = cancellation(self.name, version) if cancelled else failure(self.name, version, error)
-        self._held[version] = print_, finding
+        self._held[version] = _Held(print_, finding)
 
     async def _prune(self) -> None:
         try:
@@ -471,7 +500,7 @@ class BuildLane:
         self.look()
 
     def _show(self) -> None:
-        told = {**self._sight.failed, **{version: finding for version, (_, finding) in self._held.items()}}
+        told = {**self._sight.failed, **{version: held.finding for version, held in self._held.items()}}
         view = view_of(self.aim, self._sight, told, self._building, self._trouble)
         if view != self.view or self._sight.watched != self.watched:
             self.view, self.watched = view, self._sight.watched

@@ -58,15 +58,15 @@ def users_of(sight: Sight, build: str) -> tuple[str, ...]:
     return tuple(report.node for report in sight.reports if build and report.fingerprint == build)
 
 
-def failure(name: str, version: str, error: OsrdError) -> Finding:
-    """A build that failed."""
-    fix = error.fix or "see the end of the log"
-    again = f"osrd tries again when something changes, or when asked: osrctl initrd build {name}"
+def failure(name: str, version: str, error: OsrdError, *, again: bool = False) -> Finding:
+    """A build that failed; ``again``: because of this host, so that it is tried again without a change."""
+    fix = error.fix or ("look what is wrong with this host" if again else "see the end of the log")
+    when = "by itself, ever more rarely" if again else "when something changes"
     return Finding(
         "initrd-failed",
         Severity.ERROR,
         f"[root {name}] the initrd for {version} could not be built: {error.message}",
-        f"{fix}; {again}",
+        f"{fix}; osrd tries again {when}, or when asked: osrctl initrd build {name}",
         value=version,
     )
 

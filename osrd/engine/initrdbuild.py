@@ -91,7 +91,8 @@ class Build:
 
     def run(self) -> tuple[Image, tuple[Finding, ...]]:
         """The image, stored, and what the checks remarked. Raises FailedError, with the way to the log, for what is
-        written down in the store as well; CancelledError; ConflictError when the root changed meanwhile."""
+        written down in the store as well, and without for what passes; CancelledError; ConflictError when the root
+        changed meanwhile."""
         root = self._order.root
         images = self._store.root(root)
         self._check_room(images)
@@ -101,6 +102,8 @@ class Build:
                 built = build(self._order, self._ground.limits, staging, self._heard, self._control.cancelled)
                 return self._stored(built, images, before)
             except (FailedError, InvalidConfigError) as error:
+                if error.passing:
+                    raise FailedError(error.message, error.fix, passing=True) from error
                 raise self._recorded(error, f"{staging}/log") from error
 
     def _heard(self, fraction: float, message: str) -> None:
@@ -175,7 +178,7 @@ class Build:
         status = os.statvfs(place)
         needed = sizes or [self._ground.limits.size * _QUARTER_MIB]
         for finding in room(status.f_bavail * status.f_frsize, needed, place):
-            raise FailedError(finding.message, finding.fix)
+            raise FailedError(finding.message, finding.fix, passing=True)
 
     def _recorded(self, error: OsrdError, log: str) -> FailedError:
         """The failure in the store, and the error that names the log where it stays."""

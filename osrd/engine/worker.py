@@ -59,7 +59,7 @@ def _done(work: Callable[[], Any]) -> tuple[Any, OsrdError | None]:
         return None, error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return None, FailedError(f"{where}{error.strerror or error}")
+        return None, FailedError(f"{where}{error.strerror or error}", passing=True)
     except Exception as error:
         # The border of the thread, like that of the bus: a bug in one root's work must not end its lane (law 4).
         logger.exception("internal error in the engine")

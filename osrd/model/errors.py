@@ -4,7 +4,10 @@ name (DESIGN 7), osrctl to an exit status. The text is for people and never hold
 
 
 class OsrdError(Exception):
-    """Base of everything osrd raises on purpose. ``fix`` is the way out, "" when the message already says it."""
+    """Base of everything osrd raises on purpose. ``fix`` is the way out, "" when the message already says it.
+    ``passing``: this host is to blame, and not what was worked with: the very same may go well later."""
+
+    passing = False
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(message)
@@ -45,6 +48,10 @@ class UnsupportedError(OsrdError):
 
 class FailedError(OsrdError):
     """A step failed for a reason outside osrd: full disk, a program's exit status."""
+
+    def __init__(self, message: str, fix: str = "", *, passing: bool = False) -> None:
+        super().__init__(message, fix)
+        self.passing = passing
 
 
 class CancelledError(OsrdError):

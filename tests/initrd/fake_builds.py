@@ -122,5 +122,7 @@ class FakeBuilds:
 
 #: A build whose kernel was written to meanwhile.
 DISTURBED = ConflictError("the kernel changed while its initrd was being built", "osrd builds again when it rests")
+#: A build that this host had no room for.
+FULL = FailedError("/var/lib/osrd has 3 MiB free", "make room there", passing=True)
 #: A build that ends as dracut would end it.
 REFUSED = FailedError("dracut ended with status 1: no space", "look at /var/lib/osrd/builds/log")

@@ -14,14 +14,14 @@ from osrd.engine.jobs import JobBook
 from osrd.engine.resting import Resting
 from osrd.engine.rootwork import Control
 from osrd.model.cluster import Cluster
-from osrd.model.errors import FailedError, NotFoundError, UnsupportedError
+from osrd.model.errors import FailedError, NotFoundError, OsrdError, UnsupportedError
 from osrd.model.finding import Finding, Severity
 from osrd.model.image import Fingerprint
 from osrd.model.job import Job, JobKind, JobState
 from osrd.model.settings import BuildSettings, BuildUse, RootSettings, Settings
 from osrd.model.view import BuildView, Event, ImageChosen, JobAdded, KernelState
 from tests.eventually import eventually_async
-from tests.initrd.fake_builds import REFUSED, FakeBuilds, kernel
+from tests.initrd.fake_builds import FULL, REFUSED, FakeBuilds, kernel
 
 QUICK = BuildSettings(quiet=0.0)
 
@@ -199,6 +199,12 @@ def test_resting_is_about_all_kernels() -> None:
     assert resting.judge(sight("6.1", k1="a"), 20, 320) == ("6.1", None)
     resting.disturbed("6.1")
     assert resting.judge(sight("6.1", k1="a"), 20, 330) == (None, 20), "the build met somebody who writes there"
+    resting.postpone("6.1", "a", 400)
+    assert resting.judge(sight("6.1", k1="a"), 20, 350) == (None, 50), "the host is in trouble"
+    assert resting.judge(sight("6.1", "6.2", k1="a", k2="c"), 20, 360) == (None, 20)
+    assert resting.judge(sight("6.1", "6.2", k1="a", k2="c"), 20, 380) == ("6.2", None), "it may do for another one"
+    assert resting.judge(sight("6.1", "6.2", k1="b"), 20, 390) == (None, 20), "another one is wanted"
+    assert resting.judge(sight("6.1", "6.2", k1="b"), 20, 410) == ("6.1", None)
 
 
 def test_a_failed_build_is_told_and_waits_for_a_change() -> None:
@@ -255,6 +261,100 @@ def test_a_root_that_never_rests_is_not_tried_without_end() -> None:
         web.inputs["6.1"] = "b"
         world.builder.look()
         await eventually_async(lambda: len(web.built) > before + 1, "it is tried again as often")
+
+    played(story, web=web)
+
+
+@pytest.mark.parametrize("error", [FULL, UnsupportedError("nobody builds initrds at /run/socket: Connection refused")])
+def test_a_host_in_trouble_is_tried_again_by_itself(error: OsrdError, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("osrd.engine.buildlane._PAUSE", 0.02)
+    web = FakeBuilds({"6.1": "a"}, failure=error)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: len(web.built) > 5, "more often than a root that never rests")
+        assert (world.codes(), world.states()["6.1"]) != ([], KernelState.WAITING)
+        (finding,) = world.views["web"].findings
+        assert (finding.code, finding.severity) == ("initrd-failed", Severity.ERROR)
+        assert error.message in finding.message
+        assert "tries again by itself" in finding.fix
+        web.failure = None
+        await world.built("6.1")
+        assert world.codes() == []
+
+    played(story, web=web)
+
+
+def test_the_pauses_of_a_host_in_trouble_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    postpone = Resting.postpone
+
+    def shorter(self: Resting, version: str, print_: str, until: float) -> None:
+        pauses.append(round(until - asyncio.get_running_loop().time()))
+        postpone(self, version, print_, 0.0)
+
+    monkeypatch.setattr(Resting, "postpone", shorter)
+    web = FakeBuilds({"6.1": "a"}, failure=FULL)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: len(pauses) > 8, "it is tried again and again")
+        assert pauses[:8] == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+
+    played(story, web=web)
+
+
+def test_who_asks_or_changes_something_waits_for_no_pause() -> None:
+    web = FakeBuilds({"6.1": "a"}, failure=FULL)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: world.codes() == ["initrd-failed"] if world.views else None, "the failure")
+        world.builder.look()
+        job = await world.end(world.builder.submit(BuildInitrd("web"), 0))
+        assert (job.state, job.error, len(web.built)) == (JobState.FAILED, "Failed", 2)
+        web.failure = None
+        web.inputs["6.1"] = "b"
+        world.builder.look()
+        await world.built("6.1")
+        assert (len(web.built), world.codes()) == (3, [])
+
+    played(story, web=web)
+
+
+def test_a_host_in_trouble_makes_no_recorded_failure_better() -> None:
+    """Somebody asked for what had failed before, and then there was no room: by itself it is not tried again."""
+    recorded = Finding("initrd-failed", Severity.ERROR, "it failed", "mend it")
+    web = FakeBuilds({"6.1": "a"}, recorded={"6.1": recorded}, failure=FULL)
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: world.states() == {"6.1": KernelState.FAILED}, "it is known")
+        job = await world.end(world.builder.submit(BuildInitrd("web"), 0))
+        assert "3 MiB" in job.message
+        await world.end(world.builder.submit(RollbackInitrd("web"), 0))  # which looks
+        assert (world.views["web"].findings, web.built) == ((recorded,), ["6.1"])
+
+    played(story, web=web)
+
+
+def test_a_paused_root_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hints of one that does not rest are left to the look at the end of that, which a pause must not put off."""
+    monkeypatch.setattr("osrd.engine.buildlane._PAUSE", 0.1)
+    monkeypatch.setattr("osrd.engine.buildlane._PAUSE_LIMIT", 3600.0)
+    web = FakeBuilds({"6.1": "a"}, failure=FULL)
+    postpone = Resting.postpone
+    monkeypatch.setattr(
+        Resting, "postpone", lambda self, version, print_, until: postpone(self, version, print_, until + 3600)
+    )
+
+    async def story(world: World) -> None:
+        world.follow(settings("web"))
+        await eventually_async(lambda: world.codes() == ["initrd-failed"] if world.views else None, "the failure")
+        web.failure = None
+        web.inputs["6.1"] = "b"
+        world.builder.hinted(frozenset())
+        await world.built("6.1")
 
     played(story, web=web)
 

@@ -52,8 +52,8 @@ class Built:
 class BuildFailedError(FailedError):
     """The build was made and did not succeed. ``lines`` are the last ones that it printed, fit to be shown."""
 
-    def __init__(self, message: str, fix: str, lines: tuple[str, ...], log: str) -> None:
-        super().__init__(message, fix)
+    def __init__(self, message: str, fix: str, lines: tuple[str, ...], log: str, *, passing: bool = False) -> None:
+        super().__init__(message, fix, passing=passing)
         self.lines = lines
         self.log = log
 
@@ -80,7 +80,7 @@ def build(
     try:
         return _built(order, limits, destination, progress, cancelled)
     except OSError as error:
-        raise FailedError(f"{error.filename or destination}: {error.strerror}") from error
+        raise FailedError(f"{error.filename or destination}: {error.strerror}", passing=True) from error
 
 
 def _built(
@@ -135,9 +135,12 @@ def _explained(order: BuildOrder, log: BuildLog, log_name: str) -> Iterator[None
         printed = f" ({' / '.join(lines[-_TOLD_LINES:])})" if lines else ""
         raise BuildFailedError(
             f"the initrd of {order.root} for kernel {order.kernel.version} was not built: {error.message}{printed}",
-            "; ".join(filter(None, (error.fix, f"all of its output is in {log_name}"))),
+            error.fix
+            if error.passing
+            else "; ".join(filter(None, (error.fix, f"all of its output is in {log_name}"))),
             lines,
             log_name,
+            passing=error.passing,
         ) from error
 
 

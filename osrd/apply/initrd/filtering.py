@@ -50,7 +50,7 @@ def filtered(
                 f'install the package {package} here, or set compress="gzip" in the root\'s dracut.conf',
             ) from None
         except OSError as error:
-            raise FailedError(f"{argv[0]} cannot be started: {error.strerror}") from error
+            raise FailedError(f"{argv[0]} cannot be started: {error.strerror}", passing=True) from error
         with process:
             try:
                 _confine(process.pid, bounds.seconds)

@@ -72,7 +72,8 @@ class Guard:
             said = stream.read()
         if said != READY:
             os.waitpid(first, 0)
-            raise FailedError(f"a room for the root's programs cannot be made: {os.fsdecode(said) or 'it was ended'}")
+            why = os.fsdecode(said) or "it was ended"
+            raise FailedError(f"a room for the root's programs cannot be made: {why}", passing=True)
         return first
 
     def _process_numbers(self) -> int | None:
@@ -147,7 +148,9 @@ class Guard:
         free = os.fstatvfs(target)
         if free.f_bavail * free.f_frsize < size:
             raise FailedError(
-                f"there is no room for the image of {size >> 20} MiB", "make room in the state directory"
+                f"there is no room for the image of {size >> 20} MiB",
+                "make room in the state directory",
+                passing=True,
             )
         copied = 0
         while copied < size:
@@ -169,6 +172,10 @@ def say(message: dict[str, Any]) -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # osrd is gone
         while data:
             data = data[os.write(0, data) :]
+
+
+def _told(kind: str, message: str, fix: str = "", *, passing: bool = False) -> dict[str, Any]:
+    return {"kind": kind, "message": message, "fix": fix, "passing": passing}
 
 
 def _order() -> tuple[dict[str, Any], list[int]]:
@@ -193,13 +200,13 @@ def main() -> None:
         if status is not None:
             say({"ended": status, "size": guard.fetch() if status == 0 else 0})
     except OsrdError as error:
-        say({"kind": type(error).__name__, "message": error.message, "fix": error.fix})
+        say(_told(type(error).__name__, error.message, error.fix, passing=error.passing))
     except RecursionError:
-        say({"kind": "FailedError", "message": "directories of the root are nested too deep", "fix": ""})
+        say(_told("FailedError", "directories of the root are nested too deep"))
     except OSError as error:
         what = f"{error.filename}: " if isinstance(error.filename, str) else ""
         kind = "UnsupportedError" if error.errno in (errno.EPERM, errno.ENOSYS) else "FailedError"
-        say({"kind": kind, "message": f"{what}{error.strerror}", "fix": ""})
+        say(_told(kind, f"{what}{error.strerror}", passing=True))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ _PATIENCE = 30.0  # how long the guard may take beyond the timeout
 _MOST_OUTPUT = 64 << 20
 _MOST_PROCESSES = 512
 _PART = 1 << 16
+_KILLED = 128 + signal.SIGKILL
 _MEMORY = "if journalctl -k says that memory ran out: more for this host, or MemoryMax= of osrd-build@.service"
 
 Hear = Callable[[Sequence[bytes]], None]
@@ -76,7 +77,9 @@ class Sandbox:
         if "kind" in message:
             raise _told(message)
         if message["ended"] != 0:
-            raise FailedError(*self._why(task.argv[0], message["ended"]))
+            # What only the kernel and administrators send: this host has too little memory, or somebody ended it.
+            killed = message["ended"] == _KILLED
+            raise FailedError(*self._why(task.argv[0], message["ended"]), passing=killed)
         return int(message["size"])
 
     @contextmanager
@@ -97,7 +100,7 @@ class Sandbox:
         if status == 128 + signal.SIGXFSZ:
             return f"a file that {program} wrote has more than {self._limits.size} MiB", "raise size in [build]"
         if status > 128:
-            return f"{program} was killed by signal {status - 128}", _MEMORY if status == 128 + signal.SIGKILL else ""
+            return f"{program} was killed by signal {status - 128}", _MEMORY if status == _KILLED else ""
         return f"{program} failed with exit status {status}", ""
 
     def _message(self, task: Task) -> bytes:
@@ -136,10 +139,12 @@ class Sandbox:
             if self._cancelled():
                 raise CancelledError("cancelled")
             if time.monotonic() > deadline:
-                raise FailedError(f"it had not ended after {self._limits.timeout:g} s, and could not be ended in time")
+                raise FailedError(
+                    f"it had not ended after {self._limits.timeout:g} s, and could not be ended in time", passing=True
+                )
         said = [json.loads(line) for line in messages.split(b"\n") if line]
         if not said or not said[-1].keys() & {"kind", "ended"}:
-            raise FailedError("the process that watches over the build was ended", "try again")
+            raise FailedError("the process that watches over the build was ended", _MEMORY, passing=True)
         last: dict[str, Any] = said[-1]
         return last
 
@@ -162,4 +167,5 @@ def _closing(fd: int) -> Iterator[None]:
 def _told(message: dict[str, Any]) -> OsrdError:
     error = getattr(errors, message["kind"])(message["message"].replace(IMAGE, "the image"), message["fix"])
     assert isinstance(error, OsrdError)
+    error.passing = message["passing"]
     return error

@@ -285,4 +285,5 @@ def _trouble(path: str) -> Iterator[None]:
         raise FailedError(
             f"the image store cannot be changed: {where}: {error.strerror}",
             "free some space or check the disk of the state directory; images that are offered are as they were",
+            passing=True,
         ) from error

@@ -112,7 +112,7 @@ def _mapped(path: str) -> Iterator[_Mapped]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise FailedError(f"{path}: {error.strerror}") from error
+        raise FailedError(f"{path}: {error.strerror}", passing=True) from error
     with file:
         if not os.fstat(file.fileno()).st_size:
             yield _Mapped(file, b"")
