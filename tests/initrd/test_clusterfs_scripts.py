@@ -168,15 +168,18 @@ def test_ocfs2_of_one_node_needs_nobody(shell: str, tmp_path: Path) -> None:
 # --- GFS2 ---
 
 START = "osr-fs-gfs2 start /disk rw"
+_ALONE = "s/lock_dlm/lock_nolock/"
 
 
 def test_gfs2_starts_the_daemons_once(shell: str, tmp_path: Path) -> None:
     boot = gfs2(tmp_path, shell)
-    boot.run(*GFS2, START, "sh cat /run/osr/*.pid > /log/pids", START, "sh cat /run/osr/*.pid > /log/again")
+    keep = "sh echo kept > /run/osr/daemons/etc/dlm/dlm.conf"
+    boot.run(*GFS2, START, "sh cat /run/osr/*.pid > /log/pids", keep, START, "sh cat /run/osr/*.pid > /log/again")
     assert statuses(boot, "osr-fs") == ["0", "0"], boot.dump()
     assert calls(boot, ": @") == ["@corosync -f", "@dlm_controld --foreground 1"], "each once, in its root"
     assert "/run/osr/daemons: @corosync -f\n" in boot.text("log/calls")
     assert boot.text("log/pids") == boot.text("log/again")
+    assert boot.text("run/osr/daemons/etc/dlm/dlm.conf") == "kept\n", "nor is their root made anew under them"
     for unit in ("corosync", "dlm"):
         text = boot.text(f"run/systemd/system/{unit}.service")
         assert "DefaultDependencies=no" in text
@@ -185,9 +188,11 @@ def test_gfs2_starts_the_daemons_once(shell: str, tmp_path: Path) -> None:
 
 def test_gfs2_starts_a_daemon_that_died_again(shell: str, tmp_path: Path) -> None:
     boot = gfs2(tmp_path, shell)
-    boot.run(*GFS2, "sh : > /log/@corosync.dead", START, "sh rm /log/@corosync.dead", START)
+    back = "sh echo again >> /log/calls; rm /log/@corosync.dead; sed -i s/No/Yes/ /log/quorum"
+    boot.run(*GFS2, "sh : > /log/@corosync.dead; sed -i s/Yes/No/ /log/quorum", START, back, START)
     assert statuses(boot, "osr-fs") == ["1", "0"], boot.dump()
     assert "corosync does not run" in boot.diagnosis
+    assert boot.text("log/calls").partition("again")[0].count("pause") <= 1, "nobody waits for its quorum"
     assert calls(boot, ": @") == ["@corosync -f", "@corosync -f", "@dlm_controld --foreground 1"]
 
 
@@ -220,18 +225,19 @@ def test_gfs2_waits_for_quorum_and_for_the_lock_manager(shell: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("superblock", "options", "wanted"),
+    ("edit", "options", "wanted"),
     [
-        ("lock_nolock", "rw", 0),
-        ("lock_dlm", "rw,lockproto=lock_nolock,noatime", 0),
-        ("lock_nolock", "lockproto=lock_dlm,rw", 2),
-        ("lock_nolock", "rw,lockproto=lock_nolockx", 2),
-        ("lock_dlm", "rw", 2),
+        (_ALONE, "rw", 0),
+        ("", "rw,lockproto=lock_nolock,noatime", 0),
+        (_ALONE, "lockproto=lock_dlm,rw", 2),
+        (_ALONE, "rw,lockproto=lock_nolockx", 2),
+        ("", "rw", 2),
+        ("d", "rw", 2),  # nothing is known of it
     ],
 )
-def test_gfs2_of_one_node_needs_nobody(superblock: str, options: str, wanted: int, shell: str, tmp_path: Path) -> None:
+def test_gfs2_of_one_node_needs_nobody(edit: str, options: str, wanted: int, shell: str, tmp_path: Path) -> None:
     boot = gfs2(tmp_path, shell)
-    boot.run(*GFS2, f"sh sed -i s/lock_dlm/{superblock}/ /log/superblock", f"osr-fs-gfs2 start /disk {options}")
+    boot.run(*GFS2, f"sh sed -i '{edit}' /log/superblock", f"osr-fs-gfs2 start /disk {options}")
     assert statuses(boot, "osr-fs") == ["0"], boot.dump()
     assert len(calls(boot, ": @")) == wanted
 
@@ -244,6 +250,7 @@ def test_gfs2_of_the_cluster_that_the_options_name(shell: str, tmp_path: Path) -
     boot.run(*GFS2, f"{start} rw,locktable=third:x,noatime", other, f"{start} rw,locktable=web:x")
     assert statuses(boot, "osr-fs") == ["1", "0"], boot.dump()
     assert "belongs to the cluster third" in boot.diagnosis
+    assert "tunegfs2 -o locktable=web:x /disk, while" in boot.diagnosis
 
 
 def test_gfs2_leaves_the_cluster_in_order(shell: str, tmp_path: Path) -> None:

@@ -388,3 +388,16 @@ def test_no_image_without_what_a_node_needs(
         path = f"/boot/initrd_sr-{kernel}.img"
         assert said in build(root, tmp_path, command, path, kernel, check=False).log
         assert not (root / path[1:]).exists()
+
+
+def test_no_image_without_what_its_network_needs(
+    prepared: tuple[Path, Dracut], debian_kernel: str, tmp_path: Path
+) -> None:
+    with overlaid(prepared[0], tmp_path / "overlay") as root:
+        prepare(root, BootWay.FULL, "nfs4", dracut=prepared[1])
+        (root / "usr/sbin/dhclient").unlink(missing_ok=True)
+        (root / "sbin/dhclient").unlink(missing_ok=True)
+        path = f"/boot/initrd_sr-{debian_kernel}.img"
+        done = build(root, tmp_path, FULL, path, debian_kernel, check=False)
+        assert "osr needs dhclient and arping" in done.log
+        assert not (root / path[1:]).exists()
