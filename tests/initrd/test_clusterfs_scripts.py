@@ -2,6 +2,7 @@
 """What osr-fs-gfs2, osr-fs-ocfs2 and their hooks do and say, under dash and busybox sh. The kernel's part is a
 directory, the daemons are programs that sleep; test_clusterfs.py has the real ones."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,13 @@ COROSYNC = {
     "corosync/corosync.conf": "totem {\n\tversion: 2\n\tcluster_name: web\n}\n",
     "dlm/dlm.conf": "protocol=tcp\n",
 }
+#: What says that the initramfs is kept for the end of the machine
+KEPT = "/run/initramfs/.kept"
 #: A kernel that has what they need; what the machine goes back to is there already; nobody waits.
 KERNEL = (
     "sh mount -t tmpfs tmpfs /sys/kernel && mkdir -p /sys/kernel/config && mount -t tmpfs configfs /sys/kernel/config",
     "sh mount -t tmpfs tmpfs /sys/fs && mkdir -p /sys/fs/ocfs2 /sys/kernel/config/cluster /sys/kernel/config/dlm",
-    "sh mkdir -p /run/initramfs/bin && : > /run/initramfs/bin/sh",
+    f"sh mkdir -p {Path(KEPT).parent} && : > {KEPT}",
     "sh cd /usr/sbin && printf '#!/bin/sh\\necho pause $1 >> /log/calls\\n' > sleep && chmod 0755 sleep",
 )
 #: configfs makes a node's attributes with its directory
@@ -156,6 +159,25 @@ def test_ocfs2_says_what_is_missing(before: str, why: str, fix: str, shell: str,
     assert why in boot.diagnosis, boot.dump()
     assert fix in boot.diagnosis
     assert why in boot.text("run/osr/initrd/mount.log"), "osr-retry tells it, too"
+
+
+def test_initramfs_that_does_not_fit_is_told_again(shell: str, tmp_path: Path) -> None:
+    """A part of it is none: the machine could not unmount its root at its end."""
+    boot = ocfs2(tmp_path, shell)
+    copy = (
+        "sh cd /usr/sbin && printf '#!/bin/sh\\necho kept $2 >> /log/calls\\ncase $2 in\\n"
+        "*/bin) mkdir -p /run/initramfs/bin; : > /run/initramfs/bin/sh ;;\\n"
+        "/usr/sbin) [ ! -e /log/full ] ;;\\nesac\\n' > cp && chmod 0755 cp"
+    )
+    start = "osr-fs-ocfs2 start /dev/a rw"
+    boot.run(*OCFS2, f"sh rm -r {KEPT}; : > /log/full", copy, start, start, "sh rm /log/full", start, start)
+    assert statuses(boot, "osr-fs") == ["1", "1", "0", "0"], boot.dump()
+    assert "the initramfs could not be kept in /run" in boot.diagnosis
+    assert boot.text("log/calls").count("kept /usr/sbin") == 3
+    assert not re.search(
+        "kept /(dev|proc|run|sys|sysroot|tmp|usr|usr/lib|usr/lib/(modules|firmware|osr))\\n", boot.text("log/calls")
+    )
+    assert (boot.base / "run/initramfs/.need_shutdown").exists()
 
 
 def test_ocfs2_of_one_node_needs_nobody(shell: str, tmp_path: Path) -> None:
