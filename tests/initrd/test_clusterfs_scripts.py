@@ -20,10 +20,7 @@ NODES = "".join(
     f"\tip_address = 10.77.0.{number}\n\tip_port = 7777\n\n"
     for number in (1, 2)
 )
-O2CB = {
-    **CLUSTER,
-    "ocfs2/cluster.conf": f"{NODES}cluster:\n\tname = web\n\theartbeat_mode = local\n\tnode_count = 2\n",
-}
+O2CB = {**CLUSTER, "ocfs2/cluster.conf": f"cluster:\n\tnode_count = 2\n\tname = web\n\n{NODES}"}
 COROSYNC = {
     **CLUSTER,
     "corosync/corosync.conf": "totem {\n\tversion: 2\n\tcluster_name: web\n}\n",
@@ -89,7 +86,8 @@ _LOOK = "sh cd /sys && grep -r . kernel/config/cluster fs/ocfs2 | LC_ALL=C sort"
 
 def test_ocfs2_is_told_of_all_nodes(shell: str, tmp_path: Path) -> None:
     boot = ocfs2(tmp_path, shell)
-    times = "O2CB_HEARTBEAT_THRESHOLD=61\nO2CB_IDLE_TIMEOUT_MS=60000\nO2CB_ENABLED=true\nO2CB_X=$(reboot)\n"
+    times = "O2CB_HEARTBEAT_THRESHOLD=61\nO2CB_IDLE_TIMEOUT_MS=60000\nO2CB_KEEPALIVE_DELAY_MS=3\n"
+    times += "O2CB_RECONNECT_DELAY_MS=4\nO2CB_ENABLED=true\nO2CB_X=$(reboot)\n"
     (boot.base / "build/etc/default").mkdir(parents=True)
     (boot.base / "build/etc/default/o2cb").write_text(times)
     boot.run(*OCFS2, "osr-fs-ocfs2 start /dev/a rw", _LOOK)
@@ -99,6 +97,7 @@ def test_ocfs2_is_told_of_all_nodes(shell: str, tmp_path: Path) -> None:
         "fs/ocfs2/cluster_stack:o2cb",
         "kernel/config/cluster/web/heartbeat/dead_threshold:61",
         "kernel/config/cluster/web/idle_timeout_ms:60000",
+        "kernel/config/cluster/web/keepalive_delay_ms:3",
         *(
             f"kernel/config/cluster/web/node/{name}"
             for number, local in ((1, 0), (2, 1))
@@ -109,6 +108,7 @@ def test_ocfs2_is_told_of_all_nodes(shell: str, tmp_path: Path) -> None:
                 f"node{number}/num:{number}",
             )
         ),
+        "kernel/config/cluster/web/reconnect_delay_ms:4",
     ], boot.dump()
 
 
@@ -125,8 +125,8 @@ def test_ocfs2_again_leaves_what_is_there(shell: str, tmp_path: Path) -> None:
 def test_ocfs2_node_that_was_not_taken_is_told_again(shell: str, tmp_path: Path) -> None:
     """configfs has its directory then, without number and address."""
     boot = ocfs2(tmp_path, shell)
-    refuse = "sh sed -i 's,echo 0 >,/usr/bin/mkdir \"$d/ipv4_address\"; &,' /usr/sbin/mkdir"
-    accept = "sh sed -i 's,/usr/bin/mkdir \"$d/ipv4_address\"; ,,' /usr/sbin/mkdir"
+    refuse = """sh sed -i 's,echo 0 >,[ ${d##*/} = node2 ] || /usr/bin/mkdir "$d/ipv4_address"; &,' /usr/sbin/mkdir"""
+    accept = "sh sed -i 's,= node2 ,!= \"\" ,' /usr/sbin/mkdir"
     # what configfs does with a directory that is removed
     remove = "sh cd /usr/sbin && printf '#!/bin/sh\\nrm -r \"$1\"\\n' > rmdir && chmod 0755 rmdir"
     start = "osr-fs-ocfs2 start /dev/a rw"
@@ -323,10 +323,20 @@ def test_started_before_the_disk_is_mounted(fstype: str, shell: str, tmp_path: P
     assert boot.asked == 0
     again = Boot(tmp_path / "again", shell, cmdline=cmdline, data=STATIC, modules=f"osr osr-{fstype}", admin=["true"])
     again.run(
-        "cmdline", KERNEL[3], f"{_FAILS} > /usr/sbin/osr-fs-{fstype}", "sh printf '1\\n2\\n' > /log/fail", "pre-mount"
+        "cmdline",
+        KERNEL[3],
+        f"{_FAILS} > /usr/sbin/osr-fs-{fstype}",
+        "sh printf '1\\n2\\n3\\n' > /log/fail",
+        "pre-mount",
     )
     assert again.asked == 1, again.dump()
-    assert again.text("log/starts").count("\n") == 3
+    assert again.text("log/starts").count("\n") == 4, "the count of attempts starts anew"
+
+
+def test_not_started_for_a_root_that_is_there(shell: str, tmp_path: Path) -> None:
+    boot = Boot(tmp_path, shell, cmdline="nodeid=1 root=/dev/a rootfstype=gfs2", data=STATIC, modules="osr osr-gfs2")
+    boot.run("cmdline", f"{_FAILS} > /usr/sbin/osr-fs-gfs2", "sh mount --bind /shared /sysroot", "pre-mount")
+    assert boot.text("log/starts") == "", boot.dump()
 
 
 def test_not_started_for_another_root(shell: str, tmp_path: Path) -> None:
