@@ -301,6 +301,15 @@ def test_a_disk_of_its_own_hides_what_a_node_says() -> None:
     assert directory_of(parse_cluster(text, "cluster.conf"), SETTINGS).volumes == {}
 
 
+@pytest.mark.parametrize(("options", "telling"), [("ro", False), ("nolock,ro", False), ("rw,nolock", True)])
+def test_who_cannot_write_says_nothing(options: str, telling: bool) -> None:
+    known = cluster("seed-fixed")
+    assert known.nodes[0].root is not None
+    root = replace(known.nodes[0].root, mountopts=options)
+    nodes = tuple(replace(node, root=root) for node in known.nodes)
+    assert bool(directory_of(replace(known, nodes=nodes), SETTINGS).volumes) == telling
+
+
 def test_the_latest_machines_that_are_no_nodes_are_told() -> None:
     shown = Shown()
     many = [f"00:0c:29:00:00:{number:02}" for number in range(10, 20)]
