@@ -41,12 +41,23 @@ CONFIGFS = (
     'case $d in */node/*) echo 0 > "$d/local" ;; */web) /usr/bin/mkdir "$d/node" "$d/heartbeat" ;; esac\\n\''
     " > mkdir && chmod 0755 mkdir"
 )
-#: The daemons' root is not entered, and they are what sleeps; /log/NAME.dead keeps one from it.
+#: The daemons' root is not entered, and they are what sleeps; /log/@NAME.dead keeps one from it.
+_CHROOT = """#!/bin/sh
+shift
+echo "$PWD: $*" >> /log/calls
+over() { # whoever asks a daemon that cannot live gets no answer before it is gone
+    [ -e "/log/@$1.dead" ] || return 0
+    read -r pid < "/run/osr/$1.pid"
+    while [ -e "/proc/$pid/exe" ]; do /usr/bin/sleep 0.05; done
+}
+case $1 in
+    @*) [ ! -e "/log/$1.dead" ] || exit 1; exec /usr/bin/sleep 1000 ;;
+    corosync-quorumtool) over corosync; cat /log/quorum ;;
+    dlm_tool) over dlm_controld; [ ! -e /log/mute ] ;;
+esac
+"""
 DAEMONS = (
-    'sh cd /usr/sbin && printf \'#!/bin/sh\\nshift\\necho "$PWD: $*" >> /log/calls\\ncase $1 in\\n'
-    "@*) [ ! -e /log/$1.dead ] || exit 1; exec /usr/bin/sleep 1000 ;;\\n"
-    "corosync-quorumtool) /usr/bin/sleep 0.2; cat /log/quorum ;;\\n"
-    "dlm_tool) [ ! -e /log/mute ] ;;\\nesac\\n' > chroot && chmod 0755 chroot",
+    "sh mv /log/chroot /usr/sbin && chmod 0755 /usr/sbin/chroot",
     "sh printf '#!/bin/sh\\nexec \"$@\"\\n' > /usr/sbin/setsid; chmod 0755 /usr/sbin/setsid",
     "sh printf 'Expected votes:   3\\nTotal votes:      2\\nQuorate:          Yes\\n' > /log/quorum",
     "sh printf '#!/bin/sh\\ncat /log/superblock\\n' > /usr/sbin/tunegfs2; chmod 0755 /usr/sbin/tunegfs2; : > /disk",
@@ -66,7 +77,9 @@ def ocfs2(place: Path, shell: str, cmdline: str = "nodeid=2", **more: str) -> Bo
 
 
 def gfs2(place: Path, shell: str, cmdline: str = "nodeid=1", **more: str) -> Boot:
-    return Boot(place, shell, cmdline=cmdline, data={**COROSYNC, **more}, modules="osr osr-cluster osr-gfs2", nics={})
+    boot = Boot(place, shell, cmdline=cmdline, data={**COROSYNC, **more}, modules="osr osr-cluster osr-gfs2", nics={})
+    (boot.base / "log/chroot").write_text(_CHROOT)
+    return boot
 
 
 def statuses(boot: Boot, program: str) -> list[str]:
