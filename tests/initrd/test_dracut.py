@@ -309,6 +309,14 @@ def test_its_dracut_calls_the_hooks_of_failure(full: Built, kind: str, tmp_path:
     assert "nodes known:" in boot.console, boot.dump()
 
 
+def test_a_bond_outlives_the_manager_s_own_hook(image_of_manager: Built, tmp_path: Path) -> None:
+    """dracut empties the directory at the end of the stage in which a node is known by nodeid=."""
+    boot = Boot(tmp_path, init="plain", cmdline="nodeid=1", image=image_of_manager.content)
+    bond = "/etc/osr/network/nm/1/osr-1-bond0.nmconnection"
+    boot.run(f"sh mkdir -p {Path(bond).parent} && echo bond > {bond}", "cmdline", "pre-udev")
+    assert boot.text("run/NetworkManager/system-connections/osr-1-bond0.nmconnection") == "bond\n", boot.dump()
+
+
 def test_static(made: Make) -> None:
     image = made(STATIC, BootWay.STATIC, "nfs4", "nfs4")
     assert "osr" in image.modules
