@@ -144,6 +144,7 @@ class BootStates:
     def _node_of(self, event: Leased | Sent) -> str:
         if isinstance(event, Leased):
             node = self._directory.by_mac.get(event.mac, "")
+            self._leases.pop(event.address, None)
             if node and event.address not in self._directory.by_address:
                 self._leases[event.address] = node
             return node

@@ -61,9 +61,9 @@ def directory_of(cluster: Cluster | None, settings: Settings) -> Directory:
 
 
 def _can_tell(volume: RootVolume | None, settings: Settings) -> bool:
-    """Whether nodes with this root leave reports that this host sees: not on a disk of their own."""
+    """Whether nodes with this root leave reports that this host sees: not on a disk of their own, nor read-only."""
     root = root_of_volume(settings, volume)
-    if volume is None or root is None or not root.takes_images:
+    if volume is None or root is None or not root.takes_images or "ro" in volume.mountopts.split(","):
         return False
     return volume.is_nfs or volume.fstype in _CLUSTER_FILE_SYSTEMS
 

@@ -45,7 +45,12 @@ class Timeline:
     def step(self, text: str, done: str = "") -> Iterator[None]:
         self.step_now = text
         self.say(f"{text} ...")
-        yield
+        try:
+            yield
+        except SystemExit:
+            with suppress(OSError):  # the terminal may be gone
+                self.say("interrupted: ending all that was started, which takes a moment ...")
+            raise
         if done:
             self.say(done)
 
@@ -195,7 +200,7 @@ def present(timeline: Timeline) -> int:
         return 1
     except SystemExit:
         with suppress(OSError):  # the terminal may be gone
-            timeline.say(f"interrupted: {timeline.step_now}. All that was started and mounted is gone{_where()}")
+            timeline.say(f"interrupted at: {timeline.step_now}. All that was started and mounted is gone{_where()}")
         raise
     timeline.say(f"that was it. Consoles and logs: {_LOGS}")
     return 0

@@ -15,8 +15,11 @@ from pathlib import Path
 
 from tests.boot.lab import Lab
 
-OVMF = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+#: Firmware and the variables it begins with: Debian's and Fedora's.
+_OVMF = (
+    ("raw", Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    ("qcow2", Path("/usr/share/edk2/ovmf/OVMF_CODE_4M.qcow2"), Path("/usr/share/edk2/ovmf/OVMF_VARS_4M.qcow2")),
+)
 
 #: The less translated code is kept, the sooner QEMU 7.2 is done with looking what of it a write has changed: with its
 #: default of a gibibyte two machines stand still for minutes after they have left the initrd.
@@ -95,9 +98,10 @@ class Machine:
         argv += ["-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0"]
         if self._firmware is Firmware.UEFI:
             variables = self._lab.directory / f"ovmf-{self.name}.fd"
-            shutil.copyfile(OVMF_VARS, variables)
-            argv += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}"]
-            argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
+            kind, code, fresh = next(each for each in _OVMF if each[1].exists())
+            shutil.copyfile(fresh, variables)
+            argv += ["-drive", f"if=pflash,format={kind},readonly=on,file={code}"]
+            argv += ["-drive", f"if=pflash,format={kind},file={variables}"]
         for number, disk in enumerate(self._disks):
             argv += ["-drive", f"if=none,id=disk{number},format=raw,cache=unsafe,file.locking=off,file={disk}"]
             argv += ["-device", f"virtio-blk-pci,drive=disk{number},share-rw=on"]

@@ -3,6 +3,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 from tests.boot import agent
@@ -48,6 +49,8 @@ def install_another_kernel(lab: Lab, old: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     # Its initrd is osrd's business; in the root nobody else makes one (Debian's hooks look at INITRD).
     environment |= {"DEBIAN_FRONTEND": "noninteractive", "INITRD": "No"}
+    # The root may be kept from a day on which this machine was in another network.
+    subprocess.run([*lab.mounts, "cp", "/etc/resolv.conf", f"{PLACE}/etc/resolv.conf"], check=True)
     done = entered(Path(PLACE), "sh", "-c", _KERNEL, "sh", old, environment=environment, within=lab.mounts)
     found = re.search("^NEW KERNEL (.*)$", done.stdout, re.M)
     assert found is not None

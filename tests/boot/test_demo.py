@@ -70,7 +70,8 @@ def test_interrupted_it_leaves_nothing_and_can_be_tried_again(by: signal.Signals
         run.send_signal(by)
         said = ended(run, tmp_path)
     assert run.returncode == 128 + by, said
-    assert "interrupted: a Debian system from packages" in said
+    assert "interrupted: ending all that was started" in said
+    assert "interrupted at: a Debian system from packages" in said
     assert mounted_below(tmp_path) == []
     assert list((tmp_path / "tmp").iterdir()) == []
     with demo(tmp_path, "echo E: no mirror >&2\nexit 1\n") as again:

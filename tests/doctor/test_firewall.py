@@ -156,10 +156,14 @@ for kind, port in asked:
     if kind == "udp": s.send(b"x")
     pending[s] = (kind, port)
 deadline = time.monotonic() + 1
-while pending and (left := deadline - time.monotonic()) > 0:
+while pending:
+    left = deadline - time.monotonic()
     reading = [s for s, (kind, _) in pending.items() if kind == "udp"]
     writing = [s for s, (kind, _) in pending.items() if kind == "tcp"]
-    for s in sum(select.select(reading, writing, [], left)[:2], []):
+    heard = sum(select.select(reading, writing, [], max(left, 0))[:2], [])
+    # Who was kept from the processor for that second looks once more at what has come meanwhile.
+    if left <= 0 and not heard: break
+    for s in heard:
         kind, port = pending.pop(s)
         try:
             if kind == "udp": s.recv(9)

@@ -32,8 +32,11 @@ class Container:
         self.pid = 0  # after a reboot the old one may be anybody's
         with self._console.open("ab") as console:
             self._nspawn = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
-        self.pid = eventually(self._first_process, "the container has a systemd", 60)
-        eventually(self._booted, "the container has booted", 120)
+        try:
+            self.pid = eventually(self._first_process, "the container has a systemd", 60)
+            eventually(self._booted, "the container has booted", 120)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its console ends:\n{self._said()[-4000:]}") from None
 
     def stop(self) -> None:
         """Pull the plug."""
@@ -108,10 +111,15 @@ class Container:
 
     def _first_process(self) -> int:
         assert self._nspawn is not None
-        assert self._nspawn.poll() is None, self._console.read_text(errors="replace")
+        assert self._nspawn.poll() is None, "systemd-nspawn has ended"
         return next((child for child in _children(self._nspawn.pid) if _is_first(child)), 0)
 
+    def _said(self) -> str:
+        return self._console.read_text(errors="replace")
+
     def _booted(self) -> bool:
+        assert self._nspawn is not None
+        assert self._nspawn.poll() is None, "systemd-nspawn has ended"
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
         return state in ("running", "degraded")
 

@@ -36,3 +36,15 @@ def test_pulling_the_plug_hits_nobody_else(tmp_path: Path, monkeypatch: pytest.M
         finally:
             anybody.kill()
     assert hung.wait() is not None
+
+
+def test_what_the_console_says_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "systemd-nspawn").write_text("#!/bin/sh\necho Failed to mount cgroups\nexit 1\n")
+    (tmp_path / "systemd-nspawn").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    machine = Container(tmp_path, tmp_path / "console")
+    with pytest.raises(AssertionError, match=r"systemd-nspawn has ended(?s:.*)Failed to mount cgroups"):
+        machine.start()
+    monkeypatch.setattr(machine, "_first_process", lambda: 1)
+    with pytest.raises(AssertionError, match=r"systemd-nspawn has ended(?s:.*)Failed to mount cgroups"):
+        machine.start()

@@ -309,6 +309,14 @@ def test_its_dracut_calls_the_hooks_of_failure(full: Built, kind: str, tmp_path:
     assert "nodes known:" in boot.console, boot.dump()
 
 
+def test_a_bond_outlives_the_manager_s_own_hook(image_of_manager: Built, tmp_path: Path) -> None:
+    """dracut empties the directory at the end of the stage in which a node is known by nodeid=."""
+    boot = Boot(tmp_path, init="plain", cmdline="nodeid=1", image=image_of_manager.content)
+    bond = "/etc/osr/network/nm/1/osr-1-bond0.nmconnection"
+    boot.run(f"sh mkdir -p {Path(bond).parent} && echo bond > {bond}", "cmdline", "pre-udev")
+    assert boot.text("run/NetworkManager/system-connections/osr-1-bond0.nmconnection") == "bond\n", boot.dump()
+
+
 def test_static(made: Make) -> None:
     image = made(STATIC, BootWay.STATIC, "nfs4", "nfs4")
     assert "osr" in image.modules
@@ -387,4 +395,17 @@ def test_no_image_without_what_a_node_needs(
         entered(root, "sh", "-c", missing)
         path = f"/boot/initrd_sr-{kernel}.img"
         assert said in build(root, tmp_path, command, path, kernel, check=False).log
+        assert not (root / path[1:]).exists()
+
+
+def test_no_image_without_what_its_network_needs(
+    prepared: tuple[Path, Dracut], debian_kernel: str, tmp_path: Path
+) -> None:
+    with overlaid(prepared[0], tmp_path / "overlay") as root:
+        prepare(root, BootWay.FULL, "nfs4", dracut=prepared[1])
+        (root / "usr/sbin/dhclient").unlink(missing_ok=True)
+        (root / "sbin/dhclient").unlink(missing_ok=True)
+        path = f"/boot/initrd_sr-{debian_kernel}.img"
+        done = build(root, tmp_path, FULL, path, debian_kernel, check=False)
+        assert "osr needs dhclient and arping" in done.log
         assert not (root / path[1:]).exists()

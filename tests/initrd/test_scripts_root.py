@@ -290,6 +290,14 @@ def test_file_systems_of_the_node_and_of_cdsltab(shell: str, tmp_path: Path) -> 
     assert {"srv", "srv-data", "var-run2"} <= set(dropins(boot))
 
 
+def test_file_system_with_cdsls_where_trees_have_other_names(shell: str, tmp_path: Path) -> None:
+    boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, tree="n-1")})
+    boot.share({"cluster/cdsl/n-1": None, "child/cluster/cdsl/n-1": None, "child/cdsl.local": None})
+    boot.share({"etc/cdsltab": "/child __initrd\n"})
+    boot.run(*ALL)
+    assert boot.bound("/child/cdsl.local") == "/child/cluster/cdsl/n-1", boot.dump()
+
+
 def test_file_system_that_may_fail(shell: str, tmp_path: Path) -> None:
     extra = {"fs_1": "/srv|/dev/none|ext4|nofail|2|0"}
     boot = Boot(tmp_path, shell, data={**CLUSTER, "nodes.d/1.conf": node(1, **extra)})
@@ -466,8 +474,8 @@ def test_reboot_after_a_time(init: str, shell: str, tmp_path: Path) -> None:
 
 
 def test_a_shell_at_the_end_of_the_machine(shell: str, tmp_path: Path) -> None:
-    """dracut's own (rd.break=shutdown, or something went wrong): this is no boot, and the part of the initramfs that was
-    kept for a cluster's file system has no library of ours. A script that fails there would be a panic."""
+    """dracut's own (rd.break=shutdown, or something went wrong): this is no boot, and what is kept of the initramfs
+    for a cluster's file system has no library of ours. A script that fails there would be a panic."""
     boot = Boot(tmp_path, shell, "plain", "osr.reboot=1", admin=["true"])
     end = ". /lib/dracut-lib.sh; emergency_shell --shutdown shutdown text; echo survived"
     boot.run(*ALL, f"sh rm -r /lib/osr; {end}")

@@ -246,6 +246,21 @@ def test_a_node_without_an_address_of_its_own_is_known_by_its_lease() -> None:
     asyncio.run(play())
 
 
+def test_what_a_stranger_fetches_with_the_address_that_a_node_had_is_no_boot_of_it() -> None:
+    """It would not be up in time, and somebody would be called."""
+    shown = Shown()
+
+    async def play() -> None:
+        boots = BootStates(asyncio.get_running_loop(), shown.told.append, shown.tell, open_log=lambda _: shown)
+        boots.follow(replace(directory_of(cluster("seed-fixed"), SETTINGS), by_address={}), Settings())
+        boots.heard([Leased(MAC, "192.168.122.50")])
+        boots.heard([Leased(STRANGE, "192.168.122.50"), Sent("192.168.122.50", "osr/pxelinux.0")])
+        boots.close()
+
+    asyncio.run(play())
+    assert shown.state() == "dhcp"
+
+
 def test_a_boot_that_takes_too_long_is_told_until_it_ends() -> None:
     shown, says = Shown(), []
 
@@ -284,6 +299,15 @@ def test_who_cannot_say_that_it_is_up_is_not_late(root: RootSettings) -> None:
 def test_a_disk_of_its_own_hides_what_a_node_says() -> None:
     text = (REPOSITORY / "tests/fixtures/seed-fixed.conf").read_bytes().replace(b'fstype="nfs"', b'fstype="ext4"')
     assert directory_of(parse_cluster(text, "cluster.conf"), SETTINGS).volumes == {}
+
+
+@pytest.mark.parametrize(("options", "telling"), [("ro", False), ("nolock,ro", False), ("rw,nolock", True)])
+def test_who_cannot_write_says_nothing(options: str, telling: bool) -> None:
+    known = cluster("seed-fixed")
+    assert known.nodes[0].root is not None
+    root = replace(known.nodes[0].root, mountopts=options)
+    nodes = tuple(replace(node, root=root) for node in known.nodes)
+    assert bool(directory_of(replace(known, nodes=nodes), SETTINGS).volumes) == telling
 
 
 def test_the_latest_machines_that_are_no_nodes_are_told() -> None:

@@ -30,9 +30,10 @@ def test_python(module: str, arguments: list[str]) -> None:
 
 
 @pytest.mark.needs("sh")
-def test_shell() -> None:
+@pytest.mark.parametrize("script", sorted(path.name for path in (REPOSITORY / "packaging").glob("*.sh")))
+def test_shell(script: str) -> None:
     shell = shutil.which("dash") or "sh"
-    done = subprocess.run([shell, "-n", "packaging/bootstrap.sh"], cwd=REPOSITORY, capture_output=True, check=False)
+    done = subprocess.run([shell, "-n", f"packaging/{script}"], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -29,7 +29,7 @@ osr_fs_configfs() {
 # where osrd puts none. It has done with drivers by then.
 osr_keep_initramfs() {
     local directory path
-    [ ! -e /run/initramfs/bin/sh ] || return 0
+    [ ! -e /run/initramfs/.kept ] || return 0
     need_shutdown
     for directory in "" /usr /lib /usr/lib; do
         [ ! -L "$directory" ] || continue # of a merged /usr
@@ -44,6 +44,7 @@ osr_keep_initramfs() {
                 osr_fs_no "the initramfs could not be kept in /run" "give the machine more memory" || return 1
         done
     done
+    : > /run/initramfs/.kept # all of it, not what fitted in
 }
 
 # osr_fs_network TYPE: hook cmdline: with root= of the administrator's (static boot way) and rootfstype=TYPE dracut has

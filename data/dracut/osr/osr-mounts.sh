@@ -66,20 +66,21 @@ osr_mount_one() {
 
 # osr_list_mounts: one line each, fields separated by |, in the form of OSR_FS_n.
 osr_list_mounts() {
-    local number=1 line rest file type source dest options tries wait
+    local number=1 line rest file type source dest options tries wait tree
     while line=$(osr_node "OSR_FS_$number"); do
         printf '%s\n' "$line"
         number=$((number + 1))
     done
     file=$(osr_path "$(osr_word cdsltabfile || echo /etc/cdsltab)") && file=$(osr_resolve "$file") || return 0
     [ -f "$NEWROOT$file" ] || return 0
+    tree=$(osr_get initrd.nodedir || osr_get nodeid) && tree=${tree##*/} # as it is called in the root
     while read -r type source dest options tries wait rest || [ -n "$type" ]; do
         case $type in
             "" | "#"*) continue ;;
         esac
         if [ -z "$dest" ]; then # a file system with CDSLs of its own
             [ "$source" = __initrd ] || continue
-            dest=$type$(osr_get cdsllink) source=$type$(osr_get cdsltree)/$(osr_get nodeid) type=bind options=__initrd
+            dest=$type$(osr_get cdsllink) source=$type$(osr_get cdsltree)/$tree type=bind options=__initrd
         fi
         case ",$options," in
             *,__initrd,*) ;;

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 
+from osrd.model.cluster import Node
 from osrd.model.settings import BootWay
 from osrd.plan.initrd.clusterfs import GFS2, OCFS2, needs
 from osrd.plan.initrd.subject import MODULES_LIST, NETWORK_PROVIDERS, Findings, Subject, error
@@ -79,15 +80,21 @@ def network_provider(subject: Subject) -> Findings:
     if not subject.dracut_modules:
         return
     found = [name for name in NETWORK_PROVIDERS if name in subject.dracut_modules]
-    needs = any(node.root is not None and node.root.is_nfs for node in subject.nodes)
+    reached = any(_is_reached(node) for node in subject.nodes)
     if len(found) > 1:
         message = f"the initrd has more than one network provider: {', '.join(found)}"
         fix = "leave one: omit_dracutmodules in a dracut.conf of the root"
         yield error("initrd-network-providers", message, fix, value=" ".join(found))
-    elif not found and needs:
-        message = "the initrd cannot bring up the network, and the root is on the network"
+    elif not found and reached:
+        message = "the initrd cannot bring up the network, by which the root or the other nodes are reached"
         fix = "install dracut-network in the root, and what its provider needs (osr.dracut(7))"
         yield error("initrd-no-network", message, fix)
+
+
+def _is_reached(node: Node) -> bool:
+    """Whether the node's root, or who else has it mounted, is behind a network."""
+    on_server = node.root is not None and node.root.is_nfs
+    return on_server or any(needs(node, fstype) for fstype in _CLUSTER_FS)
 
 
 def hand_over(subject: Subject) -> Findings:

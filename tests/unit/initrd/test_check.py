@@ -293,6 +293,16 @@ def test_cluster_file_systems(root: RootVolume, missing: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("root", "needed"),
+    [(LOCAL, False), (GFS2, True), (OCFS2, True), (replace(GFS2, mountopts="lockproto=lock_nolock"), False)],
+)
+def test_other_nodes_are_reached_by_a_network(root: RootVolume, needed: bool) -> None:
+    """Without one there would be no quorum, and no node would mount its disk."""
+    subject = replace(GOOD, nodes=with_root(root), content=listing("systemd", "osr", "osr-cluster", "base"))
+    assert (("initrd-no-network", "") in found(subject)) == needed
+
+
+@pytest.mark.parametrize(
     ("root", "module", "data"), [(GFS2, "osr-gfs2", "dlm/dlm.conf"), (OCFS2, "osr-ocfs2", "ocfs2/x")]
 )
 def test_modules_and_data_of_cluster_file_systems(root: RootVolume, module: str, data: str) -> None:
