@@ -12,7 +12,8 @@ from osrd.model.settings import Architecture
 @dataclass(frozen=True, slots=True)
 class BootFiles:
     """``loaders`` maps a firmware family to the TFTP name of its loader (``osr/pxelinux.0``); families without a
-    usable loader are absent. ``ipxe_script`` is what clients that already run iPXE get: a full URL."""
+    usable loader are absent. ``ipxe_script`` is what clients that already run iPXE get: a TFTP
+    name, or a URL where there is a web server."""
 
     server: str
     loaders: Mapping[Architecture, str]
