@@ -55,7 +55,7 @@ class FactFinder:
             state, place = self._hasher.located(path, root)
             if isinstance(state, FileState):
                 found[path] = state
-                if place != path:
+                if root:
                     origins[path] = place
         for path in sources(settings):
             state = self._hasher.state(path)

@@ -169,6 +169,9 @@ def test_absolute_links_in_a_root_mean_what_they_mean_to_the_node(tmp_path: Path
     found = finder.find(chosen, {})
     assert found.files[kernel].digest == digest(b"kernel")
     assert found.sources == {kernel: str(root / "boot/vmlinuz-6.1")}
+    plain = str(root / "boot/vmlinuz-6.1")
+    assert finder.find(settings(tmp_path, path=str(root), kernel=plain), {}).sources == {plain: plain}
+    assert finder.find(settings(tmp_path, kernel=plain), {}).sources == {}, "a file of this host"
     assert finder.watched(chosen)[str(root / "boot")] == {"vmlinuz", "vmlinuz-6.1"}
 
 
