@@ -67,6 +67,11 @@ def _create(directory: int, temp: str, mode: int) -> int:
         raise
 
 
+def size_of(directory: int, temp: str) -> int:
+    """The size of what a program wrote. Raises OSError."""
+    return os.stat(temp, dir_fd=directory, follow_symlinks=False).st_size
+
+
 def finish_temp(directory: int, temp: str, mode: int) -> tuple[str, int]:
     """Set the mode of what a program wrote, make it durable, and give its sha256 (hex) and size. Raises OSError."""
     fd = os.open(temp, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)

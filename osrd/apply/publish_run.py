@@ -14,10 +14,11 @@ from itertools import groupby, islice
 from osrd.apply import files
 from osrd.apply.directories import WritableDirectories
 from osrd.apply.publish_batch import Batch, Item, by_parent, services_of
-from osrd.apply.runner import Runner
+from osrd.apply.runner import Completed, Runner
 from osrd.model.finding import Finding, Place, Severity
 from osrd.model.output import BuiltBy, CopyOf, FileState, NotAFile, Published, Service, Stage
 from osrd.observe.filecache import FileCache
+from osrd.observe.inside import open_real
 from osrd.plan.difference import left_alone, occupied
 
 Progress = Callable[[float, str], None]
@@ -111,21 +112,23 @@ class FileRun:
         self._temps[item.row.path] = item
         target = f"{item.parent}/{item.temp}"
         if isinstance(content, CopyOf):
-            argv: tuple[str, ...] = ("cp", "--reflink=auto", "--", content.source, target)
+            completed = _copy(content, target, runner)
         else:
             argv = tuple(word.replace("{output}", target) for word in content.argv)
-        completed = runner.run(argv, timeout=_PROGRAM_TIMEOUT)
-        if not completed.ok:
+            completed = runner.run(argv, timeout=_PROGRAM_TIMEOUT)
+        if completed is not None and not completed.ok:
             problem = completed.stderr.strip() or f"exit status {completed.returncode}"
-            self.batch.fail([item], _program_failed(item, argv[0], problem))
+            self.batch.fail([item], _program_failed(item, completed.argv[0], problem))
             return None
-        digest, size = files.finish_temp(directory, item.temp, item.row.mode)
         if isinstance(content, CopyOf):
-            if digest != content.digest:
+            # The size first: a sparse file of many TiB is copied in no time and hashed for days.
+            copied = completed is not None and files.size_of(directory, item.temp) == content.size
+            if not copied or files.finish_temp(directory, item.temp, item.row.mode)[0] != content.digest:
                 self.batch.fail([item], _source_changed(item, content))
             return None
+        digest, size = files.finish_temp(directory, item.temp, item.row.mode)
         if not size:
-            self.batch.fail([item], _program_failed(item, argv[0], "it wrote nothing"))
+            self.batch.fail([item], _program_failed(item, content.argv[0], "it wrote nothing"))
             return None
         item.row = replace(item.row, digest=digest, size=size)
         return item.row
@@ -243,6 +246,24 @@ class FileRun:
             raise error
         items = list(items)
         self.batch.fail(items, _not_written(items, error, what))
+
+
+def _copy(content: CopyOf, target: str, runner: Runner) -> Completed | None:
+    """Let cp make ``target``; None when a file of a shared root is no more what was looked at. cp gets that one open:
+    by its name a node could have it wait for a FIFO, or read this host's files."""
+    command = ("cp", "--reflink=auto", "--")
+    if not content.shared:
+        return runner.run((*command, content.source, target), timeout=_PROGRAM_TIMEOUT)
+    try:
+        source = open_real(content.source)
+    except OSError:
+        return None
+    try:
+        if os.fstat(source).st_size != content.size:
+            return None
+        return runner.run((*command, f"/proc/{os.getpid()}/fd/{source}", target), timeout=_PROGRAM_TIMEOUT)
+    finally:
+        os.close(source)
 
 
 def _taken(directory: int, items: list[Item]) -> set[str]:

@@ -5,7 +5,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from osrd.bus.names import MANAGER
-from osrd.cli.session import Bus, Session
+from osrd.cli.session import Bus, completing
 from osrd.model.errors import OsrdError
 
 PROGRAM = "osrctl"
@@ -19,12 +19,8 @@ def complete_node(context: click.Context, _parameter: click.Parameter, incomplet
         (rows,) = await bus.call(MANAGER, "ListNodes", "a{sv}", {})
         return [CompletionItem(row[2]) for row in rows if row[2].startswith(incomplete) and row[2].isprintable()]
 
-    # Completion parses the words but runs no callback, so the address comes from the words before the command.
-    address = context.find_root().params.get("bus")
-    session = context.find_object(Session) or Session()
-    session.address = session.address or address
     try:
-        return session.run(work)
+        return completing(context).run(work)
     except (OsrdError, OSError):
         return []
 

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from osrd.bus.names import MANAGER, SHARED_ROOT
 from osrd.cli.root_change import object_of
 from osrd.cli.root_option import complete_root
-from osrd.cli.session import Bus, Session
+from osrd.cli.session import Bus, Session, completing
 from osrd.cli.shared_root import Where, find_root, read_configuration
 from osrd.model.errors import ConflictError, NotFoundError, OsrdError, UnsupportedError
 
@@ -83,10 +83,8 @@ def complete_root_or_image(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of roots, and ids of images of the running osrd; a shell has no place for errors."""
-    session = context.find_object(Session) or Session()
-    session.address = session.address or context.find_root().params.get("bus")
     try:
-        rows = session.run(list_images)
+        rows = completing(context).run(list_images)
     except (OsrdError, OSError):
         rows = []
     ids = [CompletionItem(row["id"], help=row["kernel"]) for row in rows if row["id"].startswith(incomplete)]

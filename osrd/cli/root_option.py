@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from osrd.cli.session import Session, json_option, pass_session
+from osrd.cli.session import Session, completing, json_option, pass_session
 from osrd.cli.shared_root import Where, Work, find_root, read_configuration
 from osrd.model.errors import OsrdError
 
@@ -37,7 +37,7 @@ offline_option = click.option("--offline", is_flag=True, help="Do it in this pro
 
 def complete_root(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names from osrd.conf, and directories by the shell itself."""
-    session = context.find_object(Session) or Session()
+    session = completing(context)
     try:
         roots = read_configuration(session.configuration).roots
     except (OsrdError, OSError):
@@ -78,7 +78,7 @@ def _completed(
     context: click.Context, incomplete: str, words: Callable[[Session, Where], list[str]]
 ) -> list[CompletionItem]:
     """A shell has no place for errors: whatever goes wrong completes nothing."""
-    session = context.find_object(Session) or Session()
+    session = completing(context)
     # An option whose value is being typed keeps click from telling arguments apart; then ROOT is the first of them.
     root = context.params.get("root") or next(iter(context.args), None)
     if not root:

@@ -93,6 +93,16 @@ class Session:
 pass_session = click.make_pass_decorator(Session)
 
 
+def completing(context: click.Context) -> Session:
+    """The session of a completion, which parses the words but runs no callback: what stands before the command is
+    taken from them."""
+    session = context.find_object(Session) or Session()
+    typed = context.find_root().params
+    session.address = session.address or typed.get("bus")
+    session.configuration = typed.get("config") or session.configuration
+    return session
+
+
 def _turn_json_on(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
         context.ensure_object(Session).json = True

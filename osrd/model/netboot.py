@@ -12,7 +12,8 @@ from osrd.model.settings import Architecture
 @dataclass(frozen=True, slots=True)
 class BootFiles:
     """``loaders`` maps a firmware family to the TFTP name of its loader (``osr/pxelinux.0``); families without a
-    usable loader are absent. ``ipxe_script`` is what clients that already run iPXE get: a full URL."""
+    usable loader are absent. ``ipxe_script`` is what clients that already run iPXE get: a TFTP
+    name, or a URL where there is a web server."""
 
     server: str
     loaders: Mapping[Architecture, str]
@@ -42,10 +43,10 @@ class HostFacts:
     """What the pure planner must know of this host: regular files that settings may refer to (absolute path to state,
     absent paths missing), template sources by name, and the pairs each root had before.
 
-    ``sources`` maps paths of ``files`` to where their content really is, when symbolic links inside a shared root led
-    elsewhere; ``modules`` maps directories of GRUB modules to a digest over all of them; ``present`` holds the paths
-    below the TFTP root, of those that matter, at which there is a file; ``images`` has the images of each [root] that
-    takes its kernels from osrd's store, by name.
+    ``sources`` maps the paths of ``files`` that are inside a shared root to where their content really is, symbolic
+    links resolved in there; ``modules`` maps directories of GRUB modules to a digest over all of them; ``present``
+    holds the paths below the TFTP root, of those that matter, at which there is a file; ``images`` has the images of
+    each [root] that takes its kernels from osrd's store, by name.
     """
 
     files: Mapping[str, FileState] = field(default_factory=dict)

@@ -49,11 +49,14 @@ def text_recipe(content: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CopyOf:
-    """Content is a file of this host, copied with ``cp --reflink=auto``; ``digest`` is its sha256 in hex."""
+    """Content is a file of this host, copied with ``cp --reflink=auto``; ``digest`` is its sha256 in hex. ``shared``
+    is one in a shared root: ``source`` was a path without symbolic links when it was looked at, and what is there now
+    is any node's."""
 
     source: str
     digest: str
     size: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,10 +137,10 @@ class RootSettings:
 
     ``volume`` is matched against ``rootvolume@name`` (``server:/path`` or a device), "" matches every volume that
     no other section matches. ``path`` is the root on this host. Kernels and initrds are files of this host.
-    ``way`` and ``export_options`` of None mean the general setting. ``link`` is the node whose tree is mounted at the
-    link on this host, NO_LINK for none, "" for the lowest node. ``kernels`` get initrds when there is no ``kernel``;
-    a node that tried ``previous_after`` times in vain to come up with the current image starts the previous one by
-    itself, with 0 never.
+    ``way`` and ``export_options`` of None mean the general setting; with options of "" this host does not export it.
+    ``link`` is the node whose tree is mounted at the link on this host, NO_LINK for none, "" for the lowest node.
+    ``kernels`` get initrds when there is no ``kernel``; a node that tried ``previous_after`` times in vain to come up
+    with the current image starts the previous one by itself, with 0 never.
     """
 
     name: str
@@ -156,6 +156,11 @@ class RootSettings:
     link: str = ""
     kernels: KernelUse = KernelUse.NEWEST
     previous_after: int = 0
+
+    @property
+    def left_to_its_server(self) -> bool:
+        """Whether its nodes mount it from another host, although it is on this one."""
+        return self.export_options == ""
 
     @property
     def takes_images(self) -> bool:
@@ -193,7 +198,7 @@ class DhcpSettings:
 
 @dataclass(frozen=True, slots=True)
 class NfsSettings:
-    """``exports`` of "" writes none. Roots whose server is not this host are not exported."""
+    """``exports`` of "" writes none."""
 
     exports: str = "/etc/exports.d/osrd.exports"
     options: str = "rw,sync,no_root_squash,no_subtree_check"

@@ -2,7 +2,7 @@
 """What this host has that outputs are made from: kernels, boot loaders, templates (DESIGN 3, observe)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 
@@ -55,7 +55,7 @@ class FactFinder:
             state, place = self._hasher.located(path, root)
             if isinstance(state, FileState):
                 found[path] = state
-                if place != path:
+                if root:
                     origins[path] = place
         for path in sources(settings):
             state = self._hasher.state(path)
@@ -173,13 +173,17 @@ def _override(path: str) -> TemplateSource | None:
 def _kernel_files(settings: Settings) -> dict[str, str]:
     """Configured kernels and initrds, with the shared root that they are in ("" when they are elsewhere)."""
     return {
-        path: _root_of(path, root)
+        path: _root_of(path, settings.roots)
         for root in settings.roots
         for path in (root.kernel, root.initrd, root.previous_kernel, root.previous_initrd)
         if path
     }
 
 
-def _root_of(path: str, root: RootSettings) -> str:
-    inside = root.path and os.path.normpath(path).startswith(os.path.normpath(root.path).rstrip("/") + "/")
-    return root.path if inside else ""
+def _root_of(path: str, roots: Sequence[RootSettings]) -> str:
+    """The innermost root above ``path``, whichever section boots the file."""
+    place = os.path.normpath(path)
+    above = [
+        root.path for root in roots if root.path and place.startswith(os.path.normpath(root.path).rstrip("/") + "/")
+    ]
+    return max(above, key=lambda each: len(os.path.normpath(each)), default="")

@@ -23,6 +23,7 @@ from osrd.model.cdsl import FileKind, Seen
 from osrd.model.errors import ConflictError, FailedError, NotFoundError, OsrdError, UnsupportedError
 
 _OPENAT2 = 437
+_AT_FDCWD = -100
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x01, 0x02, 0x04, 0x08, 0x10
 _RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
 _DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC
@@ -86,6 +87,18 @@ def open_regular(directory: int, name: str) -> int:
         return os.open(f"/proc/self/fd/{path}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(path)
+
+
+def open_real(path: str) -> int:
+    """A descriptor of the regular file at the absolute ``path``, on which there was no symlink a moment ago and may be
+    none now; nothing else is really opened. Raises OSError."""
+    place = _open(_AT_FDCWD, path, os.O_PATH, _NO_MAGICLINKS | _NO_SYMLINKS)
+    try:
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise OSError(errno.ELOOP, "was replaced by what is no regular file", path)
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    finally:
+        os.close(place)
 
 
 def is_plain(path: str) -> bool:

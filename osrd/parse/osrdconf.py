@@ -95,7 +95,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             _key("previous-initrd", _file),
             _key("way", values.choice(BootWay)),
             _key("append", values.text_line),
-            _key("export-options", values.export_options),
+            _key("export-options", values.or_none(values.export_options)),
             _key("link", values.tree),
             _key("kernels", values.choice(KernelUse)),
             _key("previous-after", values.integer(0, 1000)),

@@ -129,7 +129,8 @@ def _export(made: Aggregates, settings: Settings, offer: Offer, server: str) -> 
     """How this host exports the volume; EXPORTS is frozen when that cannot be said."""
     if offer.volume is None:
         return None
-    if not server and offer.volume.is_nfs and not (offer.root and offer.root.path):
+    told = offer.root is not None and (offer.root.path or offer.root.left_to_its_server)
+    if not server and offer.volume.is_nfs and not told:
         made.frozen.add(Kind.EXPORTS)
         return None
     export = export_of(settings, offer.volume, offer.root, server)

@@ -10,12 +10,14 @@ from osrd.model.output import Content, CopyOf, Kind, StaysAs
 
 @dataclass(frozen=True, slots=True)
 class BootFile:
-    """A kernel or an initrd. ``source`` is "" when it is only known as published."""
+    """A kernel or an initrd. ``source`` is "" when it is only known as published; ``shared`` says that it is in
+    a shared root."""
 
     kind: Kind
     digest: str
     source: str = ""
     size: int = 0
+    shared: bool = False
 
     @property
     def name(self) -> str:
@@ -23,7 +25,7 @@ class BootFile:
 
     @property
     def content(self) -> Content:
-        return CopyOf(self.source, self.digest, self.size) if self.source else StaysAs(self.digest)
+        return CopyOf(self.source, self.digest, self.size, self.shared) if self.source else StaysAs(self.digest)
 
 
 #: A kernel, and its initrd when it has one.

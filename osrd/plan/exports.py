@@ -26,10 +26,12 @@ class Export:
 def export_of(settings: Settings, volume: RootVolume, root: RootSettings | None, server: str) -> Export | None:
     """How ``volume`` is exported by this host; None when it is no NFS root or another host's.
 
-    It is this host's when its server is ``server`` (this host's address), or when its section gives ``path``. The
-    options are used as configured: fsid= and the like are the administrator's.
+    It is this host's when its server is ``server`` (this host's address), or when its section gives ``path``: the
+    volume may name the server as only the administrator knows it. Whether the path is mounted from a server now does
+    not count: of two boot hosts the other one has it so until it takes over, and needs the line then. The options are
+    used as configured: fsid= and the like are the administrator's.
     """
-    if not volume.is_nfs:
+    if not volume.is_nfs or (root and root.left_to_its_server):
         return None
     here = root.path if root else ""
     if not here and (not volume.server or volume.server != server):

@@ -81,7 +81,8 @@ def _pair(
         if state is None and path:
             findings.append(_missing(where, key, path))
         source = facts.sources.get(path, path)
-        found.append(BootFile(kind, state.digest, source, state.size) if state else None)
+        shared = path in facts.sources
+        found.append(BootFile(kind, state.digest, source, state.size, shared) if state else None)
     if found[0] is None or (paths[1] and found[1] is None):
         return None
     return found[0], found[1]

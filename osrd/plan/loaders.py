@@ -312,5 +312,7 @@ def no_server() -> Finding:
 
 def boot_files(settings: Settings, server: str, usable: dict[Architecture, str]) -> BootFiles:
     """What DHCP tells clients. ``http`` is the URL of the owned directory."""
-    base = settings.boot.http.rstrip("/") or f"tftp://{server}/{settings.tftp.served('')}".rstrip("/")
-    return BootFiles(server, usable, f"{base}/ipxe/boot.ipxe")
+    script = "ipxe/boot.ipxe"
+    http = settings.boot.http.rstrip("/")
+    # iPXE takes a plain name from next-server, of which each subnet can have its own.
+    return BootFiles(server, usable, f"{http}/{script}" if http else settings.tftp.served(script))

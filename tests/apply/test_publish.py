@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -247,6 +248,65 @@ def test_a_source_that_changed_is_not_published(world: World, tmp_path: Path) ->
     assert world.codes(result) == ["source-changed"]
     assert world.tree() == {}
     assert (world.store.generation, world.store.generations()) == (0, ())
+
+
+def plant_link(kernel: Path) -> None:
+    kernel.symlink_to(kernel.parents[2] / "host")
+
+
+def plant_fifo(kernel: Path) -> None:
+    os.mkfifo(kernel)
+
+
+def plant_parent(kernel: Path) -> None:
+    (kernel.parents[2] / "elsewhere").mkdir()
+    (kernel.parents[2] / "elsewhere/vmlinuz").write_bytes(b"kernel")
+    kernel.parent.rmdir()
+    kernel.parent.symlink_to(kernel.parents[2] / "elsewhere")
+
+
+def plant_endless(kernel: Path) -> None:
+    kernel.touch()
+    os.truncate(kernel, 1 << 42)
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_fifo, plant_parent, plant_endless])
+def test_what_a_node_plants_between_look_and_copy_is_not_touched(
+    world: World, tmp_path: Path, plant: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content of a file outside the root has the right digest here, and is not taken all the same."""
+    monkeypatch.setattr("osrd.apply.publish_run._PROGRAM_TIMEOUT", 5)
+    kernel = tmp_path / "root/boot/vmlinuz"
+    kernel.parent.mkdir(parents=True)
+    for path in (kernel, tmp_path / "host"):
+        path.write_bytes(b"kernel")
+    recipe, content = copy_of(kernel)
+    desired = world.desired({"kernels/vmlinuz-1": (recipe, replace(content, shared=True)), "grub/x": b"1"})
+    kernel.unlink()
+    plant(kernel)
+    before = os.listdir("/proc/self/fd")
+    result = world.publish(desired)
+    assert world.codes(result) == ["source-changed"]
+    assert world.tree() == {"grub/x": b"1"}
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_copy_that_grew_is_not_read(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node truncates its kernel to many TiB while cp has it open: copied in no time, and hashed for days."""
+    source = tmp_path / "vmlinuz"
+    source.write_bytes(b"kernel")
+    desired = world.desired({"kernels/vmlinuz-1": copy_of(source)})
+    os.truncate(source, 1 << 42)
+    monkeypatch.setattr("osrd.apply.files.sha256", None)
+    assert world.codes(world.publish(desired)) == ["source-changed"]
+
+
+def test_a_kernel_of_a_shared_root_is_copied(world: World, tmp_path: Path) -> None:
+    source = tmp_path / "vmlinuz"
+    source.write_bytes(b"kernel")
+    recipe, content = copy_of(source)
+    assert world.publish(world.desired({"kernels/v": (recipe, replace(content, shared=True))})).findings == ()
+    assert world.tree() == {"kernels/v": b"kernel"}
 
 
 def test_a_menu_waits_for_the_kernel_it_names(world: World) -> None:

@@ -21,11 +21,12 @@ from osrd.model.settings import (
 )
 from osrd.parse.clusterconf import parse_cluster
 from osrd.plan.dhcp import DhcpPlanner
+from osrd.plan.loaders import boot_files
 from tests.dhcp.network import NIC, SERVER
 
 MACS = ("00:0c:29:c9:c6:f5", "00:0c:29:c9:c6:f6")
 UNKNOWN = "00:0c:29:00:00:99"
-SCRIPT = f"tftp://{SERVER}/osr/ipxe/boot.ipxe"
+SCRIPT = "osr/ipxe/boot.ipxe"
 LOADERS = {
     Architecture.BIOS: "osr/pxelinux.0",
     Architecture.X86_64: "osr/grubx64.efi",
@@ -89,7 +90,7 @@ def host(directory: Path, backend: DhcpBackend, reload: Reload | None = None, *,
     """A boot host at SERVER with one [subnet] with a range."""
     root = directory / 'tftp, "root" #1'  # hard to write down in a configuration
     (root / "osr" / "ipxe").mkdir(parents=True)
-    for name in (*LOADERS.values(), "osr/ipxe/boot.ipxe"):
+    for name in (*LOADERS.values(), SCRIPT):
         (root / name).write_bytes(f"this is {name}\n".encode() * 100)
     settings = Settings(
         paths=Paths(state=str(directory)),
@@ -104,4 +105,4 @@ def host(directory: Path, backend: DhcpBackend, reload: Reload | None = None, *,
         ),
         subnets=(RANGE,),
     )
-    return Host(directory, settings, BootFiles(SERVER, LOADERS, SCRIPT))
+    return Host(directory, settings, boot_files(settings, SERVER, LOADERS))

@@ -4,6 +4,8 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from osrd.apply.dhcp import dhcp_server
 from osrd.model.settings import DhcpBackend, Reload, ReloadMethod
 from osrd.model.view import ServiceState
 from tests.dhcp import servers
-from tests.dhcp.cluster import LOADERS, MACS, SCRIPT, UNKNOWN, Host, host, node, seed
+from tests.dhcp.cluster import LOADERS, MACS, RANGE, SCRIPT, UNKNOWN, Host, host, node, seed
 from tests.dhcp.network import IPXE, SERVER, InNetwork, Network, firmware
 from tests.dhcp.servers import Program
 from tests.eventually import eventually
@@ -82,7 +84,7 @@ def test_every_node_is_answered_as_its_firmware_needs(
             assert answer.file == file
         script = network.ask(MACS[0], IPXE)
         assert script is not None
-        assert (script.address, script.file) == ("192.168.122.171", SCRIPT)
+        assert (script.address, script.file) == ("192.168.122.171", f"http://{SERVER}/{SCRIPT}")
         http = network.ask(MACS[1], 'send osr-arch 16;\nsend vendor-class-identifier "HTTPClient:Arch:00016";\n')
         assert http is not None
         assert http.file == f"http://{SERVER}/osr/grubx64.efi"
@@ -91,6 +93,20 @@ def test_every_node_is_answered_as_its_firmware_needs(
         assert pooled.address in {f"192.168.122.{n}" for n in range(100, 111)}
         assert (pooled.file, pooled.name) == ("osr/pxelinux.0", "node3")
         assert network.ask(UNKNOWN, firmware(0), 3) is None
+
+
+@pytest.mark.parametrize(("backend", "started"), SERVERS)
+@pytest.mark.parametrize("options", [firmware(0), IPXE], ids=["firmware", "ipxe"])
+def test_a_subnet_with_an_address_of_its_own_is_sent_there(
+    backend: DhcpBackend, started: Started, options: str, network: Network, tmp_path: Path
+) -> None:
+    """Its nodes may not reach the other addresses of the boot host at all."""
+    on = host(tmp_path, backend, reload_of(backend, tmp_path))
+    on.settings = replace(on.settings, subnets=(replace(RANGE, next_server=IPv4Address("192.168.122.9")),))
+    on.publish(seed())
+    with started(network, on):
+        told = eventually(lambda: network.ask(MACS[0], options, 3), "the answer", 20)
+        assert (told.server, told.file) == ("192.168.122.9", SCRIPT if options == IPXE else "osr/pxelinux.0")
 
 
 @pytest.mark.needs("dnsmasq", "tftp")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from osrd.apply.process import Process, read_pid
 from tests.dhcp import servers
-from tests.dhcp.network import NIC, SERVER, Network
+from tests.dhcp.network import NIC, Network
 from tests.dhcp.servers import Program
 from tests.end_to_end.sandbox import SEED, Sandbox
 from tests.eventually import eventually
 
 MAC1, MAC2, MAC3, MAC4, MAC5 = (f"00:0c:29:c9:c6:f{digit}" for digit in (5, 6, 7, 8, 9))
-SCRIPT = f"tftp://{SERVER}/osr/ipxe/boot.ipxe"
+SCRIPT = "osr/ipxe/boot.ipxe"
 
 # What `systemctl restart` does with an enabled unit: dhcpd cannot be told anything. A dead child that nobody has
 # waited for yet is gone all the same, hence the look at its state.

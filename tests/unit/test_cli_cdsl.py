@@ -472,6 +472,15 @@ def test_completion(world: World) -> None:
     assert completed(world, "cdsl", "remove", "nowhere", "/") == []
 
 
+def test_completion_reads_the_configuration_that_was_typed(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text(f"[root mail]\npath = {world.root}\n")
+    for words in (("cdsl", "make"), ("initrd", "build"), ("initrd", "list")):
+        assert completed(world, "--config", str(other), *words, "") == ["mail"]
+    assert completed(world, "--config", str(other), "cdsl", "remove", "mail", "/var/") == ["/var/lib"]
+    assert completed(world, "--config", str(tmp_path / "gone"), "cdsl", "make", "") == ["web"]
+
+
 def test_the_object_is_asked_for_by_name(world: World) -> None:
     world.daemon()
     world("cdsl", "undo", str(world.root))

@@ -22,7 +22,7 @@ from osrd.plan.dhcp.kea import subnet_ids
 BOOT = BootFiles(
     "10.0.0.1",
     {Architecture.BIOS: "osr/pxelinux.0", Architecture.X86_64: "osr/grubx64.efi"},
-    "tftp://10.0.0.1/osr/ipxe/boot.ipxe",
+    "osr/ipxe/boot.ipxe",
 )
 BACKENDS = [DhcpBackend.DNSMASQ, DhcpBackend.ISC, DhcpBackend.KEA]
 RANGE = SubnetSettings(IPv4Network("10.0.0.0/24"), range=(IPv4Address("10.0.0.200"), IPv4Address("10.0.0.220")))

@@ -42,9 +42,24 @@ def test_one_line_per_root_with_exactly_its_nodes() -> None:
 def test_a_root_of_another_host_is_not_exported() -> None:
     away = RootVolume("10.9.9.9:/srv/b", "nfs", "10.9.9.9", "/srv/b")
     assert exported(inputs(node(1, root=away))) is None
+    # Its path says that it is here after all, under a name or an address that only the administrator knows.
     assert export_of(settings(), away, replace(ROOT, path="/exports/b"), SERVER) == Export(
         "/exports/b", NfsSettings().options
     )
+
+
+def test_a_root_that_is_here_since_this_host_mounts_it_is_left_to_its_server() -> None:
+    """exportfs refuses a file system that is mounted by NFS, and with it osrd went back to the exports before."""
+    away = RootVolume("nas:/vol/b", "nfs", "nas", "/vol/b")
+    section = RootSettings("nas", volume="nas:/vol/b", path="/srv/b", export_options="")
+    made = inputs(node(1), node(2, root=away))
+    with_nas = replace(made.settings, roots=(*made.settings.roots, section))
+    assert exported(replace(made, settings=with_nas)) == (
+        "/srv/root 10.0.0.1(rw,sync,no_root_squash,no_subtree_check)\n"
+    )
+    pathless = replace(with_nas, roots=(replace(section, path=""),), boot=replace(with_nas.boot, server=None))
+    alone = replace(inputs(node(1, root=away)), settings=pathless)
+    assert Kind.EXPORTS not in Desirer().desire(alone).frozen_kinds, "nothing is unknown about it"
 
 
 def test_a_local_root_is_not_exported() -> None:

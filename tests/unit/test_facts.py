@@ -2,6 +2,7 @@
 """What this host has: hashed once, resolved inside roots, never an exception."""
 
 import os
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -158,6 +159,22 @@ def test_a_link_in_a_root_never_leads_out_of_it(tmp_path: Path) -> None:
         assert kernel not in FactFinder().find(settings(tmp_path, path=str(root), kernel=kernel), {}).files
 
 
+def test_a_kernel_in_the_root_of_another_section_does_not_lead_out_of_it_either(tmp_path: Path) -> None:
+    """[root mail] boots the kernel of [root web]: that is as much any node's as if web did."""
+    root = tmp_path / "root"
+    (root / "boot").mkdir(parents=True)
+    (root / "boot/vmlinuz").symlink_to(tmp_path / "secret")
+    (root / "boot/initrd").write_bytes(b"initrd")
+    (tmp_path / "secret").write_text("host")
+    kernel, initrd = str(root / "boot/vmlinuz"), str(root / "boot/initrd")
+    web = settings(tmp_path, path=str(root))
+    mail = RootSettings("mail", "mail:/", kernel=kernel, initrd=initrd)
+    for roots in ((*web.roots, mail), (mail, *web.roots), (replace(mail, path=str(tmp_path)), *web.roots)):
+        found = FactFinder().find(replace(web, roots=roots), {})
+        assert kernel not in found.files
+        assert found.sources == {initrd: initrd}
+
+
 def test_absolute_links_in_a_root_mean_what_they_mean_to_the_node(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "boot").mkdir(parents=True)
@@ -169,6 +186,9 @@ def test_absolute_links_in_a_root_mean_what_they_mean_to_the_node(tmp_path: Path
     found = finder.find(chosen, {})
     assert found.files[kernel].digest == digest(b"kernel")
     assert found.sources == {kernel: str(root / "boot/vmlinuz-6.1")}
+    plain = str(root / "boot/vmlinuz-6.1")
+    assert finder.find(settings(tmp_path, path=str(root), kernel=plain), {}).sources == {plain: plain}
+    assert finder.find(settings(tmp_path, kernel=plain), {}).sources == {}, "a file of this host"
     assert finder.watched(chosen)[str(root / "boot")] == {"vmlinuz", "vmlinuz-6.1"}
 
 

@@ -90,4 +90,4 @@ def test_no_kernel_configured_is_a_warning() -> None:
 
 def test_content_is_copied_from_where_the_link_inside_the_root_led() -> None:
     choice = choose_kernels(ROOT, settings(), facts(sources={"/boot/vmlinuz": "/srv/root/boot/vmlinuz-6.1"}))
-    assert choice.contents[KERNEL] == CopyOf("/srv/root/boot/vmlinuz-6.1", KERNEL, 100)
+    assert choice.contents[KERNEL] == CopyOf("/srv/root/boot/vmlinuz-6.1", KERNEL, 100, shared=True)

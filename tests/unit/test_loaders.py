@@ -174,12 +174,12 @@ def test_the_server_is_configured_or_what_all_volumes_agree_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "script"),
     [
-        (boot(), "tftp://10.0.0.1/osr/ipxe/boot.ipxe"),
-        (boot(prefix=""), "tftp://10.0.0.1/ipxe/boot.ipxe"),
+        (boot(), "osr/ipxe/boot.ipxe"),
+        (boot(prefix=""), "ipxe/boot.ipxe"),
         (boot(http="http://10.0.0.1/boot/"), "http://10.0.0.1/boot/ipxe/boot.ipxe"),
     ],
 )
-def test_clients_that_run_ipxe_get_a_url(settings: Settings, script: str) -> None:
+def test_clients_that_run_ipxe_are_told_a_url_or_a_file_of_next_server(settings: Settings, script: str) -> None:
     assert boot_files(settings, "10.0.0.1", {}).ipxe_script == script
 
 

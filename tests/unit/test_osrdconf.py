@@ -126,6 +126,10 @@ def test_a_complete_file() -> None:
     assert len(value.subnets[0].dns) == 2
     assert value.subnets[0].domain == "cluster.example"
     assert value.subnets[1] == SubnetSettings(IPv4Network("10.0.0.0/8"))
+    assert settings("[root a]\nexport-options = none\n[root b]\nvolume = b\nexport-options =\n").roots == (
+        RootSettings("a", export_options=""),
+        RootSettings("b", "b"),
+    )
     assert value.nfs.exports == ""
     assert value.nfs.reload == Reload(ReloadMethod.COMMAND, ("/usr/sbin/exportfs", "-r", "a b"))
     assert value.hosts.file == ""

@@ -8,7 +8,7 @@ change needs a restart (measured with 2.90).
 from collections.abc import Iterator
 from operator import attrgetter
 
-from osrd.plan.dhcp.firmware import HTTP_CLASS, Match, matches
+from osrd.plan.dhcp.firmware import HTTP_CLASS, matches
 from osrd.plan.dhcp.values import Content, DhcpFile, Reservation, Subnet, config_place, hosts_place
 
 
@@ -70,28 +70,29 @@ def _subnet(subnet: Subnet, lease_time: int) -> Iterator[str]:
 
 
 def _boot(content: Content) -> Iterator[str]:
-    """The last dhcp-boot line that matches wins: firmware families, then subnets, then iPXE."""
+    """The last dhcp-boot line that matches wins: firmware families before iPXE, everybody before subnets."""
     boot = content.boot
     known = matches(content.settings, boot)
+    subnets = [(str(subnet.next_server), _tag(subnet)) for subnet in content.subnets if subnet.next_server]
     for match in known:
         for code in match.codes:
             yield f"dhcp-match=set:{match.tag},option:client-arch,{code}"
-    yield from (_file(match, boot.server) for match in known)
-    for subnet in content.subnets:
-        if subnet.next_server:
-            yield from (_file(match, str(subnet.next_server), _tag(subnet)) for match in known if not match.http)
+    yield from (_file(match.tag, match.file, boot.server) for match in known)
+    for subnet in subnets:
+        yield from (_file(match.tag, match.file, *subnet) for match in known if not match.http)
     if any(match.http for match in known):
         yield f"dhcp-vendorclass=set:osr-http,{HTTP_CLASS}"
         yield f"dhcp-option-force=tag:osr-http,option:vendor-class,{HTTP_CLASS}"
     if boot.ipxe_script:
         yield "dhcp-match=set:osr-ipxe,175"
         yield "dhcp-userclass=set:osr-ipxe,iPXE"
-        yield f"dhcp-boot=tag:osr-ipxe,{quoted(boot.ipxe_script)},,{boot.server}"
+        yield _file("osr-ipxe", boot.ipxe_script, boot.server)
+        yield from (_file("osr-ipxe", boot.ipxe_script, *subnet) for subnet in subnets)
 
 
-def _file(match: Match, server: str, subnet: str = "") -> str:
+def _file(tag: str, file: str, server: str, subnet: str = "") -> str:
     where = f"tag:{subnet}," if subnet else ""
-    return f"dhcp-boot={where}tag:{match.tag},{quoted(match.file)},,{server}"
+    return f"dhcp-boot={where}tag:{tag},{quoted(file)},,{server}"
 
 
 def _tag(subnet: Subnet) -> str:
