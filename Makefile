@@ -38,7 +38,7 @@ demo:
 	@packaging/bootstrap.sh demo
 	@.venv/bin/python -m tests.end_to_end.demo
 
-# Two machines boot from one root, in emulation: a quarter of an hour, as root.
+# Two machines boot from one root, in emulation: ten minutes, as root.
 demo-boot:
 	@packaging/bootstrap.sh boot
 	@.venv/bin/python -m tests.boot.demo
