@@ -97,8 +97,8 @@ class Dispatcher:
         except OsrdError as error:
             self._connection.reply_error(call, names.error_name(error), str(error))
         except Exception:
-            # The one border that catches everything: a bug in one method must neither end the daemon nor send its
-            # traceback to the caller.
+            # A border that catches everything, as the one of signals does (announcer.py): a bug in one method must
+            # neither end the daemon nor send its traceback to the caller.
             log.exception("%s.%s on %s failed", call.interface, call.member, call.path)
             self._connection.reply_error(call, names.FAILED, "an error inside osrd; its log has the details")
 

@@ -9,6 +9,7 @@ from osrd.model.finding import Severity
 from osrd.model.rootcare import CommentOut, Family, Link, SetAside, Write
 from osrd.plan.rootcare import network, services
 from osrd.plan.rootcare.preparation import prepare
+from osrd.plan.rootcare.survey import survey
 from tests.conftest import REPOSITORY
 from tests.unit.rootcare.trees import To, codes, found, root
 
@@ -255,3 +256,11 @@ def test_a_boot_host_that_was_copied() -> None:
     assert remark.finding.severity is Severity.ERROR
     assert "disable osrd" in remark.finding.fix
     assert found(services.boot_host, {f"{wants}/a.service": To("/x")}) == []
+    assert found(services.boot_host, tree, "etc/systemd") == [], "what each node has its own of is its own business"
+
+
+def test_a_copied_boot_host_is_prepared() -> None:
+    """The rule is one of those that are asked."""
+    link = "etc/systemd/system/multi-user.target.wants/osrd.service"
+    here = root({link: To("/lib/systemd/system/osrd.service")}, "")
+    assert SetAside(link) in [change.repair for change in prepare(here, survey(here)).edits]
