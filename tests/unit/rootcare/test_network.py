@@ -256,7 +256,8 @@ def test_a_boot_host_that_was_copied() -> None:
     assert remark.finding.severity is Severity.ERROR
     assert "disable osrd" in remark.finding.fix
     assert found(services.boot_host, {f"{wants}/a.service": To("/x")}) == []
-    assert found(services.boot_host, tree, "etc/systemd") == [], "what each node has its own of is its own business"
+    own = {f"cluster/cdsl/1/{path}": link for path, link in tree.items()}
+    assert found(services.boot_host, own, "etc/systemd") == [], "what each node has its own of is its own business"
 
 
 def test_a_copied_boot_host_is_prepared() -> None:
